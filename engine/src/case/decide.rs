@@ -1,0 +1,739 @@
+//! The decision: a command on a case becomes events, or a refusal that says why.
+//!
+//! Pure: no clock, no I/O, no chance. A draft holds a copy of the case, applies each event as it is made, so that
+//! later steps of the same command see the earlier ones, and is thrown away when anything refuses.
+
+use super::event::{Acted, Event, Moved, Numbered, Set, Told, ValueId, What, Who};
+use super::refusal::{Code, Refusal, Refusals};
+use super::scope::Scope;
+use super::{Account, Case, Outside, Proceeding, Rules, act, clock, evolve, permit, sha256};
+use crate::definition::compile::{Kind, Step, StepOn, Transition};
+use crate::definition::file::{FieldDef, Of, ServiceDef, TypeName};
+use crate::guard::{Guard, Outcome, Reason};
+use crate::ids::{FileId, LegalTime, PersonId, ProceedingId};
+use crate::value::{Type, Value, canonical_json};
+use chrono::Datelike as _;
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How many automatic steps may follow one command.
+pub const MAX_STEPS: u32 = 32;
+/// The name of the move by which a parent ends its child.
+pub const END: &str = "end";
+
+/// What somebody wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// `kind.transition`, `kind.assent`, or one of the engine's own: `case.open`, `case.record`, …
+    pub action: String,
+    /// Which proceeding; may be left out when exactly one fits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proceeding: Option<ProceedingId>,
+    /// The input, an object.
+    #[serde(default)]
+    pub input: Json,
+    /// The person acted for.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub for_: Option<PersonId>,
+    /// Files that prove what is keyed in for others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<FileId>,
+    /// When it counts in law; now, when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective_on: Option<LegalTime>,
+}
+
+impl Command {
+    /// A command with nothing but its action and input.
+    #[must_use]
+    pub fn new(action: impl Into<String>, input: Json) -> Self {
+        Self { action: action.into(), proceeding: None, input, for_: None, evidence: Vec::new(), effective_on: None }
+    }
+}
+
+/// A value to be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewValue {
+    /// Where.
+    pub id: ValueId,
+    /// The salt of its commitment.
+    pub salt: [u8; 32],
+    /// The value.
+    pub value: Value,
+}
+
+/// Events that follow from a command, and the case after them.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// The values they set.
+    pub values: Vec<NewValue>,
+    /// The case with them applied.
+    pub case: Case,
+}
+
+impl Decision {
+    /// The numbers still to be drawn: index of the event, series, year.
+    #[must_use]
+    pub fn slots(&self) -> Vec<(usize, String, i32)> {
+        let numbered = |e: &Event| if let What::Moved(Moved { number: Some(n), .. }) = &e.what { Some((n.series.clone(), n.year)) } else { None };
+        self.events.iter().enumerate().filter_map(|(i, e)| numbered(e).map(|(series, year)| (i, series, year))).collect()
+    }
+
+    /// Writes a drawn number into its event and into the case.
+    pub fn number(&mut self, index: usize, seq: u32, form: &str) {
+        let Some(Event { what: What::Moved(moved), .. }) = self.events.get_mut(index) else { return };
+        if let Some(number) = &mut moved.number {
+            number.seq = seq;
+            number.text = form.replace("{year}", &number.year.to_string()).replace("{seq}", &seq.to_string());
+            if let Some(p) = self.case.proceedings.get_mut(&moved.proceeding) {
+                p.number = Some(number.clone());
+            }
+        }
+    }
+}
+
+/// Decides a command.
+///
+/// # Errors
+/// All reasons why not.
+pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Command) -> Result<Decision, Refusals> {
+    let mut draft = Draft::new(rules, case.clone(), outside);
+    let legal_at = legal_at(rules, outside, command)?;
+    let Some((kind, action)) = command.action.split_once('.') else { return Err(unknown_action(rules, &command.action)) };
+    if kind == "case" {
+        act::case_action(&mut draft, command, action, legal_at)?;
+    } else {
+        let Some(kind) = rules.definition.kinds.get(kind) else { return Err(unknown_action(rules, &command.action)) };
+        if action == "assent" {
+            act::assent(&mut draft, command, kind, legal_at)?;
+        } else {
+            let Some(transition) = kind.transitions.get(action) else { return Err(unknown_action(rules, &command.action)) };
+            draft.command(command, kind, transition, legal_at)?;
+        }
+    }
+    draft.settle()?;
+    Ok(draft.finish())
+}
+
+/// The legal moment of a command.
+fn legal_at(rules: Rules<'_>, outside: &Outside<'_>, command: &Command) -> Result<LegalTime, Refusals> {
+    let now = LegalTime::At(outside.now);
+    let at = command.effective_on.unwrap_or(now);
+    if now.before(at) {
+        return Err(vec![Refusal::new(Code::LegalTime, "future").field("effective_on").detail("latest", outside.now.date_naive().to_string())]);
+    }
+    let first = rules.calendar.first_day();
+    if at.date() < first {
+        return Err(vec![Refusal::new(Code::Calendar, "before_first_day").field("effective_on").detail("first_day", first.to_string())]);
+    }
+    Ok(at)
+}
+
+fn unknown_action(rules: Rules<'_>, action: &str) -> Refusals {
+    let known: Vec<String> = rules
+        .definition
+        .kinds
+        .values()
+        .flat_map(|k| k.transitions.keys().map(|t| format!("{}.{t}", k.name)))
+        .chain(act::CASE_ACTIONS.iter().map(|a| format!("case.{a}")))
+        .collect();
+    let mut refusal = Refusal::new(Code::UnknownAction, action);
+    if let Some(near) = crate::definition::nearest(action, known.iter().map(String::as_str)) {
+        refusal = refusal.detail("did_you_mean", near);
+    }
+    vec![refusal]
+}
+
+/// Where a transition fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// In a proceeding.
+    In(ProceedingId),
+    /// It opens one below this parent.
+    New(Option<ProceedingId>),
+}
+
+impl Target {
+    fn this(self) -> Option<ProceedingId> {
+        if let Self::In(id) = self { Some(id) } else { None }
+    }
+    fn parent(self) -> Option<ProceedingId> {
+        if let Self::New(parent) = self { parent } else { None }
+    }
+}
+
+/// The places where a transition could fire, whether or not it would be allowed.
+#[must_use]
+pub fn targets(case: &Case, kind: &Kind, transition: &Transition) -> Vec<Target> {
+    if !transition.opens {
+        return case.proceedings.values().filter(|p| p.kind == kind.name && p.is_open()).map(|p| Target::In(p.id)).collect();
+    }
+    match &kind.def.of {
+        None if case.proceedings.is_empty() => vec![Target::New(None)],
+        None => Vec::new(),
+        Some(of) => case.proceedings.values().filter(|p| &p.kind == of).map(|p| Target::New(Some(p.id))).collect(),
+    }
+}
+
+/// What stands in the way of a transition, apart from who acts and what is put in.
+#[must_use]
+pub fn obstacles(rules: Rules<'_>, case: &Case, kind: &Kind, transition: &Transition, target: Target, side: Option<&str>, legal_at: LegalTime) -> Refusals {
+    let law = transition.def.law.as_deref();
+    let mut out = Vec::new();
+    match target {
+        Target::In(id) => {
+            let Some(p) = case.proceedings.get(&id) else { return vec![Refusal::new(Code::Proceeding, kind.name.clone())] };
+            if !p.is_open() || !transition.from.contains(p.state()) {
+                let from: Vec<&str> = transition.from.iter().map(String::as_str).collect();
+                let leading = kind.transitions.values().filter(|t| t.to.as_ref().is_some_and(|to| transition.from.contains(to)) && !t.def.by.is_empty());
+                let mut refusal = Refusal::new(Code::State, p.state()).detail("wanted", from.join(", ")).law(law);
+                refusal.unlocked_by = leading.map(|t| format!("{}.{}", kind.name, t.name)).collect();
+                return vec![refusal];
+            }
+            if legal_at.before(p.last().legal_at) {
+                let last = p.last().legal_at.to_string();
+                out.push(Refusal::new(Code::LegalTime, "before_last_step").field("effective_on").detail("earliest", last));
+            }
+        }
+        Target::New(parent) => {
+            let open = case.proceedings.values().find(|p| p.kind == kind.name && p.parent == parent && kind.limit.iter().any(|s| s == p.state()));
+            if let Some(open) = open {
+                out.push(Refusal::new(Code::Limit, kind.name.clone()).detail("proceeding", open.id.to_string()).law(law));
+            }
+            let parent_ended = parent.and_then(|id| case.proceedings.get(&id)).is_some_and(|p| !p.is_open());
+            if parent_ended && !kind.def.outlives && transition.when.is_none() {
+                out.push(Refusal::new(Code::Closed, kind.def.of.clone().unwrap_or_default()).law(law));
+            }
+        }
+    }
+    let scope = Scope { this: target.this(), parent: target.parent(), side, ..Scope::of(rules, case, ProceedingId(0), legal_at) };
+    if let Some(when) = &transition.when {
+        out.extend(failing(when, &scope, kind, rules, Code::Guard, law));
+    }
+    if let Some(needs) = &transition.def.needs {
+        for paper in &needs.papers {
+            let own = rules.definition.file.papers.get(paper).is_some_and(|p| p.of == kind.name);
+            let there = case.files.iter().any(|f| f.paper.as_ref() == Some(paper) && (!own || Some(f.proceeding) == target.this()));
+            if !there {
+                let law = rules.definition.file.papers.get(paper).and_then(|p| p.law.as_deref()).or(law);
+                out.push(Refusal::new(Code::Paper, paper.clone()).unlocked_by("case.file").law(law));
+            }
+        }
+        for purpose in &needs.consents {
+            let parties: Vec<PersonId> = case.people.values().filter(|p| p.party && !is_unit(case, p.id)).map(|p| p.id).collect();
+            let missing: Vec<String> = parties.iter().filter(|p| !case.consents.contains(&(**p, purpose.clone()))).map(ToString::to_string).collect();
+            if parties.is_empty() || !missing.is_empty() {
+                let law = rules.definition.file.consents.get(purpose).and_then(|p| p.law.as_deref()).or(law);
+                let unlock = if parties.is_empty() { "case.person" } else { "case.consent" };
+                out.push(Refusal::new(Code::Consent, purpose.clone()).detail("people", missing.join(", ")).unlocked_by(unlock).law(law));
+            }
+        }
+        for seat in needs.seats.iter().filter(|s| case.holder(s, target.this()).is_none()) {
+            out.push(Refusal::new(Code::Seat, seat.clone()).unlocked_by("case.seat").law(law));
+        }
+    }
+    if let Some(name) = &transition.def.within {
+        let near = target.this().or(target.parent());
+        let in_time = match clock::find(rules, case, near, name) {
+            Some(run) => run.is_paused() || run.last_day().is_some_and(|day| legal_at.date() <= day),
+            None => false,
+        };
+        if !in_time {
+            let last = clock::find(rules, case, near, name).and_then(|r| r.last_day());
+            let mut refusal = Refusal::new(Code::Deadline, name.clone()).law(law);
+            if let Some(day) = last {
+                refusal = refusal.detail("last_day", day.to_string());
+            }
+            out.push(refusal);
+        }
+    }
+    out
+}
+
+/// Organisations do not consent to the handling of personal data about themselves.
+fn is_unit(case: &Case, person: PersonId) -> bool {
+    let kind = case.people.get(&person).and_then(|p| p.data.get("unit")).and_then(|id| case.vault.get(id));
+    kind == Some(&Value::Bool(true))
+}
+
+/// The clauses of a guard that do not hold, each with what would unlock it.
+fn failing(guard: &Guard, scope: &Scope<'_>, kind: &Kind, rules: Rules<'_>, code: Code, law: Option<&str>) -> Refusals {
+    let mut out = Vec::new();
+    for clause in guard.clauses() {
+        let outcome = clause.eval(scope);
+        if outcome.is_true() {
+            continue;
+        }
+        let mut refusal = Refusal::new(code, clause.source()).law(law);
+        if let Outcome::Unknown { missing, reason } = &outcome {
+            refusal = refusal.detail("missing", missing.join(", "));
+            if *reason == Reason::Erased {
+                refusal = refusal.detail("erased", "true");
+            }
+        }
+        let mut unlock = BTreeSet::new();
+        for path in clause.reads() {
+            match (path.first().map(String::as_str), path.get(1)) {
+                (Some("facts"), _) => drop(unlock.insert("case.record".to_owned())),
+                (Some("input"), Some(field)) => refusal.field = Some(format!("input.{field}")),
+                (Some("this"), Some(datum)) => unlock.extend(
+                    kind.transitions.values().filter(|t| t.def.sets.contains_key(datum) && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)),
+                ),
+                (Some(other), _) => {
+                    if let Some(other) = rules.definition.kinds.get(other) {
+                        unlock.extend(other.transitions.values().filter(|t| !t.def.by.is_empty()).map(|t| format!("{}.{}", other.name, t.name)));
+                    }
+                }
+                _ => {}
+            }
+        }
+        if code == Code::Guard {
+            refusal.unlocked_by = unlock.into_iter().collect();
+        }
+        out.push(refusal);
+    }
+    out
+}
+
+/// A transition about to fire.
+pub(super) struct Fire<'x> {
+    pub kind: &'x Kind,
+    pub transition: &'x Transition,
+    pub target: Target,
+    pub input: Value,
+    pub acted: Acted,
+    pub side: Option<String>,
+    pub legal_at: LegalTime,
+    pub cause: Option<u64>,
+}
+
+/// A decision in the making.
+pub(super) struct Draft<'a> {
+    pub rules: Rules<'a>,
+    pub outside: &'a Outside<'a>,
+    pub case: Case,
+    events: Vec<Event>,
+    values: Vec<NewValue>,
+    steps: u32,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(rules: Rules<'a>, case: Case, outside: &'a Outside<'a>) -> Self {
+        Self { rules, outside, case, events: Vec::new(), values: Vec::new(), steps: 0 }
+    }
+
+    pub fn finish(self) -> Decision {
+        Decision { events: self.events, values: self.values, case: self.case }
+    }
+
+    /// The number of the event that comes next.
+    pub fn next_seq(&self) -> u64 {
+        self.case.version + 1
+    }
+
+    /// Keeps values for the next event, and commits to them.
+    pub fn keep(&mut self, named: Vec<(String, Value)>) -> Result<Vec<Set>, Refusals> {
+        let seq = self.next_seq();
+        let mut sets = Vec::with_capacity(named.len());
+        for (index, (name, value)) in (0u32..).zip(named) {
+            if let Some(bad) = unprintable(&value, self.outside.printable) {
+                let refusal = Refusal::new(Code::Input, "character").field(name).detail("character", format!("U+{:04X}", u32::from(bad)));
+                return Err(vec![refusal]);
+            }
+            let id = ValueId(seq, index);
+            let salt = self.derive("salt", seq, index);
+            let canonical = canonical_json(&value.to_json()).map_err(|_| vec![Refusal::new(Code::Input, "value").field(name.clone())])?;
+            let mut bytes = salt.to_vec();
+            bytes.extend_from_slice(canonical.as_bytes());
+            sets.push(Set { name, value: id, commitment: sha256(&bytes) });
+            self.case.vault.insert(id, value.clone());
+            self.values.push(NewValue { id, salt, value });
+        }
+        Ok(sets)
+    }
+
+    /// Bytes derived from this command's seed.
+    pub fn derive(&self, purpose: &str, seq: u64, index: u32) -> [u8; 32] {
+        use sha2::{Digest as _, Sha256};
+        let mut hash = Sha256::new();
+        hash.update(self.outside.seed);
+        hash.update(purpose.as_bytes());
+        hash.update(seq.to_be_bytes());
+        hash.update(index.to_be_bytes());
+        hash.finalize().into()
+    }
+
+    /// Appends an event and applies it.
+    pub fn push(&mut self, what: What, acted: Acted, legal_at: LegalTime, cause: Option<u64>) -> u64 {
+        let seq = self.next_seq();
+        let event = Event { seq, recorded_at: self.outside.now, legal_at, acted, cause, under: self.rules.under(), what };
+        evolve::evolve(&mut self.case, &event);
+        self.events.push(event);
+        seq
+    }
+
+    /// A person's transition.
+    fn command(&mut self, command: &Command, kind: &Kind, transition: &Transition, legal_at: LegalTime) -> Result<(), Refusals> {
+        let (rules, outside) = (self.rules, self.outside);
+        let label = format!("{}.{}", kind.name, transition.name);
+        if transition.def.by.is_empty() {
+            return Err(vec![Refusal::new(Code::Role, "engine").detail("action", label)]);
+        }
+        let target = choose(&self.case, kind, transition, command)?;
+        let ask = permit::Ask { by: &transition.def.by, this: target.this(), for_: command.for_, evidence: &command.evidence, on: legal_at, offering: false };
+        let (acted, side) = match permit::act(rules, &self.case, outside, &ask) {
+            Ok(acted) => acted,
+            Err(refusal) => {
+                let mut all = vec![refusal.law(transition.def.law.as_deref())];
+                all.extend(obstacles(rules, &self.case, kind, transition, target, None, legal_at).into_iter().filter(|r| r.code == Code::State));
+                return Err(all);
+            }
+        };
+        let input = self.input(&command.input, &transition.input, &transition.def.input)?;
+        self.fire(Fire { kind, transition, target, input, acted, side, legal_at, cause: None })?;
+        Ok(())
+    }
+
+    /// Reads input against its type; accounts become what expressions see of them.
+    pub fn input(&self, json: &Json, ty: &Type, fields: &IndexMap<String, FieldDef>) -> Result<Value, Refusals> {
+        let empty = Json::Object(serde_json::Map::new());
+        let json = if json.is_null() { &empty } else { json };
+        let mut value = Value::from_json(json, ty, "input").map_err(|mistakes| {
+            let refusal = |m: crate::value::InputMistake| Refusal::new(Code::Input, m.message).field(m.path).detail("expected", m.expected);
+            mistakes.into_iter().map(refusal).collect::<Refusals>()
+        })?;
+        let Value::Record(record) = &mut value else { return Ok(value) };
+        for (name, def) in fields.iter().filter(|(_, f)| f.ty == TypeName::Staff) {
+            let Some(slot) = record.get_mut(name) else { continue };
+            let roles: &[String] = if let Some(Of::Words(roles)) = &def.of { roles } else { &[] };
+            let account = match slot {
+                Value::Text(id) => self.outside.accounts.iter().find(|a| a.id.to_string() == *id && roles.contains(&a.role)),
+                _ => None,
+            };
+            match account {
+                Some(account) => *slot = account_value(account),
+                None => {
+                    let refusal = Refusal::new(Code::Input, "account").field(format!("input.{name}")).detail("expected", roles.join(", "));
+                    return Err(vec![refusal]);
+                }
+            }
+        }
+        Ok(value)
+    }
+
+    /// Fires a transition with all that follows from it, apart from automatic steps.
+    pub fn fire(&mut self, fire: Fire<'_>) -> Result<u64, Refusals> {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return Err(vec![Refusal::new(Code::Loop, format!("{}.{}", fire.kind.name, fire.transition.name))]);
+        }
+        let Fire { kind, transition, target, input, acted, side, legal_at, cause } = fire;
+        let law = transition.def.law.as_deref();
+        let blocked = obstacles(self.rules, &self.case, kind, transition, target, side.as_deref(), legal_at);
+        if !blocked.is_empty() {
+            return Err(blocked);
+        }
+        let seq = self.next_seq();
+        let id = target.this().unwrap_or(ProceedingId(seq));
+        let mut named = Vec::new();
+        {
+            let scope = Scope { this: target.this(), parent: target.parent(), side: side.as_deref(), input: Some(&input), ..Scope::of(self.rules, &self.case, id, legal_at) };
+            if let Some(accepts) = &transition.accepts {
+                let refused = failing(accepts, &scope, kind, self.rules, Code::Input, law);
+                if !refused.is_empty() {
+                    return Err(refused);
+                }
+            }
+            for (datum, guard) in &transition.sets {
+                match guard.eval(&scope) {
+                    Outcome::Known(value) => named.push((datum.clone(), value)),
+                    Outcome::Unknown { reason: Reason::Unset, .. } => {}
+                    Outcome::Unknown { missing, .. } => {
+                        return Err(vec![Refusal::new(Code::Input, "range").field(datum.clone()).detail("missing", missing.join(", "))]);
+                    }
+                }
+            }
+        }
+        let set = self.keep(named)?;
+        let from = target.this().and_then(|id| self.case.proceedings.get(&id)).map(|p| p.state().to_owned());
+        let to = transition.to.clone().or_else(|| from.clone()).unwrap_or_default();
+        let state = kind.state(&to);
+        let moved = Moved {
+            proceeding: id,
+            kind: kind.name.clone(),
+            parent: match target {
+                Target::New(parent) => parent,
+                Target::In(id) => self.case.proceedings.get(&id).and_then(|p| p.parent),
+            },
+            transition: transition.name.clone(),
+            asks: transition.to.is_some() && state.is_some_and(|s| s.assents.is_some()),
+            final_: state.and_then(|s| s.final_.clone()),
+            from,
+            to,
+            set,
+            number: transition.def.number.as_ref().map(|series| Numbered { series: series.clone(), year: self.outside.now.year(), seq: 0, text: String::new() }),
+            forms: transition.def.forms.clone(),
+            tells: transition.def.notices.iter().flat_map(|n| self.told(n, id)).collect(),
+        };
+        let seq = self.push(What::Moved(moved), acted.clone(), legal_at, cause);
+        for step in &transition.then {
+            self.step(step, id, &input, &acted, legal_at, seq)?;
+        }
+        Ok(seq)
+    }
+
+    fn step(&mut self, step: &Step, this: ProceedingId, input: &Value, acted: &Acted, legal_at: LegalTime, cause: u64) -> Result<(), Refusals> {
+        let rules = self.rules;
+        let by_rule = || Acted::engine(Who::Rule);
+        match step {
+            Step::EndChildren => self.end_children(this, legal_at, cause),
+            Step::Open { kind, for_each, with } => {
+                let kind = &rules.definition.kinds[kind.as_str()];
+                let Some(transition) = kind.opening() else { return Ok(()) };
+                let elements = match for_each {
+                    None => vec![None],
+                    Some(guard) => {
+                        let scope = Scope { input: Some(input), ..Scope::of(rules, &self.case, this, legal_at) };
+                        match guard.eval(&scope) {
+                            Outcome::Known(Value::List(items)) => items.into_iter().map(Some).collect(),
+                            _ => Vec::new(),
+                        }
+                    }
+                };
+                for each in elements {
+                    let mut record = BTreeMap::new();
+                    for (field, guard) in with {
+                        let scope = Scope { input: Some(input), each: each.as_ref(), ..Scope::of(rules, &self.case, this, legal_at) };
+                        if let Outcome::Known(value) = guard.eval(&scope) {
+                            record.insert(field.clone(), value);
+                        }
+                    }
+                    let fire = Fire { kind, transition, target: Target::New(Some(this)), input: Value::Record(record), acted: by_rule(), side: None, legal_at, cause: Some(cause) };
+                    self.fire(fire)?;
+                }
+                Ok(())
+            }
+            Step::Fire { transition, on } => {
+                let targets: Vec<ProceedingId> = match on {
+                    StepOn::Parent => self.case.proceedings.get(&this).and_then(|p| p.parent).into_iter().collect(),
+                    StepOn::Each(kind, states) => self
+                        .case
+                        .proceedings
+                        .values()
+                        .filter(|p| &p.kind == kind && p.is_open() && (states.is_empty() || states.iter().any(|s| s == p.state())))
+                        .map(|p| p.id)
+                        .collect(),
+                };
+                for id in targets {
+                    let Some(p) = self.case.proceedings.get(&id) else { continue };
+                    let kind = &rules.definition.kinds[p.kind.as_str()];
+                    let at = legal_at.or_later(p.last().legal_at);
+                    let transition = &kind.transitions[transition.as_str()];
+                    let fire = Fire { kind, transition, target: Target::In(id), input: Value::Record(BTreeMap::new()), acted: by_rule(), side: None, legal_at: at, cause: Some(cause) };
+                    self.fire(fire)?;
+                }
+                Ok(())
+            }
+            Step::Seat { seat, input: field } => {
+                let account = match input {
+                    Value::Record(record) => match record.get(field) {
+                        Some(Value::Record(account)) => account.get("id").and_then(|id| if let Value::Text(t) = id { t.parse().ok() } else { None }),
+                        _ => None,
+                    },
+                    _ => None,
+                };
+                let Some(account) = account else { return Err(vec![Refusal::new(Code::Input, "account").field(format!("input.{field}"))]) };
+                let (seat, proceeding) = own_seat(seat, this);
+                self.push(What::Seated { seat, proceeding, account }, acted.clone(), legal_at, Some(cause));
+                Ok(())
+            }
+            Step::Vacate { seat } => {
+                let (seat, proceeding) = own_seat(seat, this);
+                self.push(What::Vacated { seat, proceeding }, acted.clone(), legal_at, Some(cause));
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes every open child to its `ends_as`, the children of children first.
+    fn end_children(&mut self, this: ProceedingId, legal_at: LegalTime, cause: u64) -> Result<(), Refusals> {
+        let children: Vec<ProceedingId> = self.case.proceedings.values().filter(|p| p.parent == Some(this) && p.is_open()).map(|p| p.id).collect();
+        for id in children {
+            let (kind, from, at) = {
+                let p = &self.case.proceedings[&id];
+                (p.kind.clone(), p.state().to_owned(), legal_at.or_later(p.last().legal_at))
+            };
+            let Some(to) = self.rules.definition.kinds[kind.as_str()].def.ends_as.clone() else { continue };
+            self.end_children(id, at, cause)?;
+            let final_ = self.rules.definition.kinds[kind.as_str()].state(&to).and_then(|s| s.final_.clone());
+            let moved = Moved {
+                proceeding: id,
+                kind,
+                parent: Some(this),
+                transition: END.to_owned(),
+                from: Some(from),
+                to,
+                final_,
+                asks: false,
+                set: Vec::new(),
+                number: None,
+                forms: Vec::new(),
+                tells: Vec::new(),
+            };
+            self.push(What::Moved(moved), Acted::engine(Who::Rule), at, Some(cause));
+        }
+        Ok(())
+    }
+
+    /// Runs automatic transitions until none holds: proceedings by age, transitions in file order.
+    pub fn settle(&mut self) -> Result<(), Refusals> {
+        loop {
+            let Some((id, name)) = self.next_auto() else { return Ok(()) };
+            let p = &self.case.proceedings[&id];
+            let kind = &self.rules.definition.kinds[p.kind.as_str()];
+            let transition = &kind.transitions[name.as_str()];
+            let legal_at = self.auto_time(p, transition);
+            let cause = Some(self.case.version);
+            let fire = Fire {
+                kind,
+                transition,
+                target: Target::In(id),
+                input: Value::Record(BTreeMap::new()),
+                acted: Acted::engine(Who::Rule),
+                side: None,
+                legal_at,
+                cause,
+            };
+            self.fire(fire)?;
+        }
+    }
+
+    fn auto_time(&self, p: &Proceeding, transition: &Transition) -> LegalTime {
+        let last_event = self.events.last().map_or(LegalTime::At(self.outside.now), |e| e.legal_at);
+        let own = if transition.def.effective.is_some() { permit::last_answer(p).unwrap_or(last_event) } else { last_event };
+        own.or_later(p.last().legal_at)
+    }
+
+    fn next_auto(&self) -> Option<(ProceedingId, String)> {
+        for p in self.case.proceedings.values().filter(|p| p.is_open()) {
+            let kind = self.rules.definition.kinds.get(&p.kind)?;
+            for transition in kind.transitions.values().filter(|t| t.from.contains(p.state())) {
+                let Some(auto) = &transition.auto else { continue };
+                let at = self.auto_time(p, transition);
+                if auto.eval(&Scope::of(self.rules, &self.case, p.id, at)).is_true()
+                    && obstacles(self.rules, &self.case, kind, transition, Target::In(p.id), None, at).is_empty()
+                {
+                    return Some((p.id, transition.name.clone()));
+                }
+            }
+        }
+        None
+    }
+
+    /// Who is told by a notice, each once.
+    pub fn told(&self, notice: &str, from: ProceedingId) -> Vec<Told> {
+        let file = &self.rules.definition.file;
+        let Some(def) = file.notices.get(notice) else { return Vec::new() };
+        let mut seen = BTreeSet::new();
+        let mut out = Vec::new();
+        let mut add = |who: Who, as_: &str| {
+            if seen.insert(who) {
+                out.push(Told { notice: notice.to_owned(), who, as_: as_.to_owned(), required: def.service == Some(ServiceDef::Required) && matches!(who, Who::Person(_)) });
+            }
+        };
+        for to in &def.to {
+            let sides: Vec<&str> = match to.as_str() {
+                "applicant" | "other_side" => self.applying(to == "applicant"),
+                side if file.sides.contains_key(side) => vec![side],
+                _ => Vec::new(),
+            };
+            for side in sides {
+                self.case.people.values().filter(|p| p.side == side).for_each(|p| add(Who::Person(p.id), side));
+            }
+            if file.roles.contains_key(to) {
+                self.outside.accounts.iter().filter(|a| &a.role == to).for_each(|a| add(Who::Account(a.id), to));
+            } else if let Some(account) = self.case.holder(to, Some(from)) {
+                add(Who::Account(account), to);
+            }
+        }
+        out
+    }
+
+    /// The sides that applied, or the others, by the root's datum `applicant`; a joint application has no others.
+    fn applying(&self, applied: bool) -> Vec<&str> {
+        let datum = self.case.root().and_then(|root| self.case.datum(root.id, "applicant"));
+        let sides = self.rules.definition.file.sides.keys().map(String::as_str);
+        let asked = match datum {
+            Some(Value::Text(side)) => side.as_str(),
+            // Asked for by the very step that sets it: whoever acts is told with everybody else.
+            _ => "",
+        };
+        let joint = !self.rules.definition.file.sides.contains_key(asked);
+        sides.filter(|side| if joint { applied } else { (*side == asked) == applied }).collect()
+    }
+}
+
+fn own_seat(seat: &str, this: ProceedingId) -> (String, Option<ProceedingId>) {
+    match seat.strip_prefix("this.") {
+        Some(own) => (own.to_owned(), Some(this)),
+        None => (seat.to_owned(), None),
+    }
+}
+
+/// What expressions see of an account.
+#[must_use]
+pub fn account_value(account: &Account) -> Value {
+    let mut record = BTreeMap::from([
+        ("id".to_owned(), Value::Text(account.id.to_string())),
+        ("role".to_owned(), Value::Text(account.role.clone())),
+    ]);
+    if let Some(organisation) = &account.organisation {
+        record.insert("organisation".to_owned(), Value::Text(organisation.clone()));
+    }
+    Value::Record(record)
+}
+
+/// Chooses where a command's transition fires.
+fn choose(case: &Case, kind: &Kind, transition: &Transition, command: &Command) -> Result<Target, Refusals> {
+    let all = targets(case, kind, transition);
+    let unfit = |detail: &str| {
+        let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).field("proceeding").detail("reason", detail);
+        if detail == "none" && !transition.opens {
+            refusal.unlocked_by = kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
+        }
+        vec![refusal]
+    };
+    if let Some(wanted) = command.proceeding {
+        let fits = |t: &&Target| match t {
+            Target::In(id) => *id == wanted,
+            Target::New(parent) => *parent == Some(wanted),
+        };
+        return all.iter().find(fits).copied().ok_or_else(|| unfit("not_there"));
+    }
+    let in_state = |t: &&Target| match t {
+        Target::In(id) => transition.from.contains(case.proceedings[id].state()),
+        Target::New(parent) => parent.is_none_or(|id| case.proceedings[&id].is_open()),
+    };
+    let fitting: Vec<&Target> = all.iter().filter(in_state).collect();
+    match (fitting.as_slice(), all.as_slice()) {
+        ([one], _) => Ok(**one),
+        ([], [one]) => Ok(*one),
+        ([], []) => Err(unfit("none")),
+        ([], many) => Ok(many[many.len() - 1]),
+        _ => Err(unfit("several")),
+    }
+}
+
+/// The first character that cannot be printed, if any.
+fn unprintable(value: &Value, printable: &dyn Fn(char) -> bool) -> Option<char> {
+    match value {
+        Value::Text(text) => text.chars().find(|c| !(matches!(c, '\n' | '\t') || printable(*c))),
+        Value::List(items) => items.iter().find_map(|v| unprintable(v, printable)),
+        Value::Record(fields) => fields.values().find_map(|v| unprintable(v, printable)),
+        _ => None,
+    }
+}

@@ -1,0 +1,879 @@
+//! From the file's types to a definition with every name resolved and every expression read.
+//!
+//! Here: names of states, kinds, seats, papers, notices, lengths and expressions; all mistakes are collected. Not
+//! here: whether the procedure makes sense (`check`).
+
+use super::file::{DeadlineDef, KindDef, Literal, Names, StateDef, StepDef, TransitionDef, WorkflowFile, With};
+use super::names::{self, Reach};
+use super::shape::Places;
+use super::{Mistake, nearest};
+use crate::calendar::Length;
+use crate::guard::{self, Guard, GuardType};
+use crate::value::{Type, Value};
+use chrono_tz::Tz;
+use indexmap::IndexMap;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A workflow that the engine can decide by.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// The file as read.
+    pub file: WorkflowFile,
+    /// Its canonical form: JSON in the order of the file, without comments and layout.
+    pub canonical: String,
+    /// Lower-case hexadecimal SHA-256 of the canonical form.
+    pub digest: String,
+    /// The zone in which days begin.
+    pub zone: Tz,
+    /// The kind that opens with the case.
+    pub root: String,
+    /// The case's own data.
+    pub facts: IndexMap<String, Type>,
+    /// Policy parameters with their defaults.
+    pub policy: IndexMap<String, PolicyValue>,
+    /// Kinds of proceedings.
+    pub kinds: IndexMap<String, Kind>,
+    /// For each notice what its template may show.
+    pub notice_fields: IndexMap<String, IndexMap<String, GuardType>>,
+}
+
+/// The value of a policy parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyValue {
+    /// A switch.
+    Bool(bool),
+    /// A number.
+    Int(i64),
+    /// A period.
+    Length(Length),
+}
+
+impl PolicyValue {
+    /// Its type in expressions; a period has none.
+    #[must_use]
+    pub fn ty(&self) -> Option<GuardType> {
+        match self {
+            Self::Bool(_) => Some(GuardType::Bool),
+            Self::Int(_) => Some(GuardType::Int),
+            Self::Length(_) => None,
+        }
+    }
+
+    /// Its value in expressions.
+    #[must_use]
+    pub fn value(&self) -> Option<Value> {
+        match self {
+            Self::Bool(b) => Some(Value::Bool(*b)),
+            Self::Int(n) => Some(Value::Int(*n)),
+            Self::Length(_) => None,
+        }
+    }
+
+    fn read(literal: &Literal) -> Result<Self, String> {
+        match literal {
+            Literal::Bool(b) => Ok(Self::Bool(*b)),
+            Literal::Int(n) => Ok(Self::Int(*n)),
+            Literal::Text(t) => t.parse().map(Self::Length).map_err(|e: crate::calendar::LengthError| e.to_string()),
+        }
+    }
+}
+
+/// A kind of proceeding.
+#[derive(Clone, Debug)]
+pub struct Kind {
+    /// Its name.
+    pub name: String,
+    /// As written.
+    pub def: KindDef,
+    /// Its data.
+    pub data: IndexMap<String, Type>,
+    /// Its transitions, in file order.
+    pub transitions: IndexMap<String, Transition>,
+    /// Its deadlines, in file order.
+    pub deadlines: IndexMap<String, Deadline>,
+    /// States in which a second one is forbidden; empty without a limit.
+    pub limit: Vec<String>,
+}
+
+impl Kind {
+    /// The transition that opens one, if there is exactly one.
+    #[must_use]
+    pub fn opening(&self) -> Option<&Transition> {
+        self.transitions.values().find(|t| t.opens)
+    }
+
+    /// The stage of a state: its own, else the kind's.
+    #[must_use]
+    pub fn stage(&self, state: &str) -> Option<&str> {
+        let def = self.def.states.get(state)?;
+        if def.final_.is_some() {
+            return None;
+        }
+        def.stage.as_deref().or(self.def.stage.as_deref())
+    }
+
+    /// A state's declaration.
+    #[must_use]
+    pub fn state(&self, state: &str) -> Option<&StateDef> {
+        self.def.states.get(state)
+    }
+}
+
+/// A transition.
+#[derive(Clone, Debug)]
+pub struct Transition {
+    /// Its name.
+    pub name: String,
+    /// As written.
+    pub def: TransitionDef,
+    /// Opens the proceeding.
+    pub opens: bool,
+    /// The states that it leaves.
+    pub from: BTreeSet<String>,
+    /// The state that it enters; none means the same.
+    pub to: Option<String>,
+    /// Condition of an automatic transition.
+    pub auto: Option<Guard>,
+    /// What must already be true.
+    pub when: Option<Guard>,
+    /// What the input must satisfy.
+    pub accepts: Option<Guard>,
+    /// The type of its input.
+    pub input: Type,
+    /// What it sets.
+    pub sets: Vec<(String, Guard)>,
+    /// What follows in the same commit.
+    pub then: Vec<Step>,
+}
+
+/// A step of `then`.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// End every open child.
+    EndChildren,
+    /// Open proceedings of a kind.
+    Open {
+        /// The kind.
+        kind: String,
+        /// One for each element of this list.
+        for_each: Option<Guard>,
+        /// Its input.
+        with: Vec<(String, Guard)>,
+    },
+    /// Fire a transition elsewhere in the case.
+    Fire {
+        /// The transition.
+        transition: String,
+        /// Where.
+        on: StepOn,
+    },
+    /// Fill a seat from an input field.
+    Seat {
+        /// The seat; `this.NAME` for one of this proceeding.
+        seat: String,
+        /// The input field that names the account.
+        input: String,
+    },
+    /// Empty a seat.
+    Vacate {
+        /// The seat.
+        seat: String,
+    },
+}
+
+/// Where a `fire` step goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepOn {
+    /// To the parent.
+    Parent,
+    /// To each child of a kind in one of these states.
+    Each(String, Vec<String>),
+}
+
+/// A deadline.
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    /// Its name, unique in the file.
+    pub name: String,
+    /// As written; absent for the end of a round of assents.
+    pub def: Option<DeadlineDef>,
+    /// When it is due.
+    pub due: Due,
+    /// States in which it lives.
+    pub lives_in: BTreeSet<String>,
+    /// Runs only while this holds.
+    pub runs_while: Option<Guard>,
+    /// How long the clock waits for paper.
+    pub grace: Option<LengthOf>,
+    /// Warnings, by time before.
+    pub warns: Vec<Length>,
+    /// Transitions it fires.
+    pub fires: Vec<String>,
+}
+
+/// What a deadline counts.
+#[derive(Clone, Debug)]
+pub enum Due {
+    /// A period from the last of these transitions.
+    After {
+        /// The transitions.
+        starts: Vec<String>,
+        /// The period.
+        length: LengthOf,
+    },
+    /// A period again and again.
+    Every {
+        /// The transitions.
+        starts: Vec<String>,
+        /// The period.
+        length: LengthOf,
+        /// How often at most.
+        at_most: u32,
+    },
+    /// A day out of the data.
+    At(Guard),
+    /// The end of a round of assents held in this state.
+    Round {
+        /// The state.
+        state: String,
+        /// The period from the opening of the round.
+        length: LengthOf,
+    },
+}
+
+/// A length: written, or a policy parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LengthOf {
+    /// Written in the file.
+    Literal(Length),
+    /// Named.
+    Policy(String),
+}
+
+/// Resolves a file.
+///
+/// # Returns
+/// The definition, usable only when the list of mistakes is empty.
+#[must_use]
+pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>) {
+    let mut c = Compiler { places, mistakes: Vec::new() };
+    let canonical = serde_json::to_string(&file).unwrap_or_default();
+    let digest = hex(&Sha256::digest(canonical.as_bytes()));
+    let zone = file.zone.parse::<Tz>().unwrap_or_else(|_| {
+        c.say("zone", format!("`{}` is no time zone of the IANA list", file.zone), Some("for example Asia/Shanghai".to_owned()));
+        Tz::Asia__Shanghai
+    });
+    let mut policy = IndexMap::new();
+    for (name, def) in &file.policy {
+        match PolicyValue::read(&def.default) {
+            Ok(value) => drop(policy.insert(name.clone(), value)),
+            Err(error) => c.say(&format!("policy.{name}.default"), error, None),
+        }
+    }
+    let facts = c.types("facts", &file.facts);
+    let roots: Vec<&String> = file.proceedings.iter().filter(|(_, k)| k.root).map(|(n, _)| n).collect();
+    let root = roots.first().map_or_else(String::new, |n| (*n).clone());
+    if roots.len() != 1 {
+        c.say("proceedings", format!("{} proceedings say `root: true`", roots.len()), Some("exactly one opens with the case".to_owned()));
+    }
+    let mut definition =
+        Definition { canonical, digest, zone, root, facts, policy, kinds: IndexMap::new(), notice_fields: IndexMap::new(), file };
+    for (name, def) in &definition.file.proceedings {
+        let data = c.types(&format!("proceedings.{name}.data"), &def.data);
+        definition.kinds.insert(
+            name.clone(),
+            Kind { name: name.clone(), def: def.clone(), data, transitions: IndexMap::new(), deadlines: IndexMap::new(), limit: Vec::new() },
+        );
+    }
+    c.declarations(&definition);
+    let kinds: Vec<String> = definition.kinds.keys().cloned().collect();
+    let mut seen = BTreeSet::new();
+    for name in kinds {
+        let kind = c.kind(&definition, &name, &mut seen);
+        definition.kinds.insert(name, kind);
+    }
+    definition.notice_fields = c.notices(&definition);
+    c.forms(&definition);
+    (definition, c.mistakes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+struct Compiler<'a> {
+    places: &'a Places,
+    mistakes: Vec<Mistake>,
+}
+
+impl Compiler<'_> {
+    fn say(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
+        self.mistakes.push(at(self.places, key, message, hint));
+    }
+
+    fn unknown<'n>(&mut self, key: &str, what: &str, name: &str, known: impl IntoIterator<Item = &'n str> + Clone) {
+        let hint = nearest(name, known.clone()).map_or_else(
+            || format!("known: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
+            |n| format!("did you mean `{n}`?"),
+        );
+        self.say(key, format!("unknown {what} `{name}`"), Some(hint));
+    }
+
+    fn types(&mut self, key: &str, fields: &IndexMap<String, super::file::FieldDef>) -> IndexMap<String, Type> {
+        let mut out = IndexMap::new();
+        for (name, def) in fields {
+            match names::field_type(def) {
+                Ok(ty) => drop(out.insert(name.clone(), ty)),
+                Err(error) => self.say(&format!("{key}.{name}"), error, None),
+            }
+        }
+        out
+    }
+
+    fn guard(&mut self, key: &str, source: &str, roots: &IndexMap<String, GuardType>, want: &GuardType) -> Option<Guard> {
+        match guard::check(source, roots, want.clone()) {
+            Ok(guard) => Some(guard),
+            Err(mistakes) => {
+                for mistake in mistakes {
+                    let excerpt = source.get(mistake.span.clone()).unwrap_or(source);
+                    self.say(key, format!("at `{excerpt}`: {}", mistake.message), mistake.hint);
+                }
+                None
+            }
+        }
+    }
+
+    /// A dotted name, whose type is taken from what it names.
+    fn name(&mut self, key: &str, source: &str, roots: &IndexMap<String, GuardType>) -> Option<(Guard, GuardType)> {
+        let mut parts = source.split('.');
+        let mut ty = parts.next().and_then(|root| roots.get(root).cloned());
+        for part in parts {
+            ty = match ty {
+                Some(GuardType::Record(fields)) => fields.get(part).cloned(),
+                _ => None,
+            };
+        }
+        // A wrong name is reported by the guard checker, which knows what is near.
+        let want = ty.unwrap_or(GuardType::Text);
+        self.guard(key, source, roots, &want).map(|guard| (guard, want))
+    }
+
+    fn length(&mut self, definition: &Definition, key: &str, source: &str) -> Option<LengthOf> {
+        if let Some(name) = source.strip_prefix("policy.") {
+            if matches!(definition.policy.get(name), Some(PolicyValue::Length(_))) {
+                return Some(LengthOf::Policy(name.to_owned()));
+            }
+            let known = definition.policy.iter().filter(|(_, v)| matches!(v, PolicyValue::Length(_))).map(|(n, _)| n.as_str());
+            let known: Vec<&str> = known.collect();
+            self.unknown(key, "length in policy", name, known.iter().copied());
+            return None;
+        }
+        match source.parse() {
+            Ok(length) => Some(LengthOf::Literal(length)),
+            Err(error) => {
+                let error: crate::calendar::LengthError = error;
+                self.say(key, error.to_string(), None);
+                None
+            }
+        }
+    }
+
+    fn declarations(&mut self, d: &Definition) {
+        let languages: BTreeSet<&String> = d.file.title.keys().collect();
+        let mut titles: Vec<(String, &super::file::Localized)> = Vec::new();
+        for (n, t) in &d.file.stages { titles.push((format!("stages.{n}"), t)); }
+        for (n, r) in &d.file.roles { titles.push((format!("roles.{n}.title"), &r.title)); }
+        for (n, s) in &d.file.sides { titles.push((format!("sides.{n}.title"), &s.title)); }
+        for (n, p) in &d.file.policy { titles.push((format!("policy.{n}.title"), &p.title)); }
+        for (n, p) in &d.file.papers { titles.push((format!("papers.{n}.title"), &p.title)); }
+        for (n, k) in &d.file.proceedings { titles.push((format!("proceedings.{n}.title"), &k.title)); }
+        for (key, title) in titles {
+            let own: BTreeSet<&String> = title.keys().collect();
+            if own != languages {
+                let want: Vec<&str> = languages.iter().map(|s| s.as_str()).collect();
+                self.say(&key, "this text is not there in every language of the file", Some(format!("write {}", want.join(" and "))));
+            }
+        }
+        for (name, seat) in &d.file.seats {
+            if !d.file.roles.contains_key(&seat.role) {
+                self.unknown(&format!("seats.{name}.role"), "role", &seat.role, d.file.roles.keys().map(String::as_str));
+            }
+            if d.file.roles.contains_key(name) || d.file.sides.contains_key(name) {
+                self.say(&format!("seats.{name}"), "a seat may not share its name with a role or a side", None);
+            }
+        }
+        for (name, paper) in &d.file.papers {
+            if !d.kinds.contains_key(&paper.of) {
+                self.unknown(&format!("papers.{name}.of"), "proceeding", &paper.of, d.kinds.keys().map(String::as_str));
+            }
+        }
+        for (name, number) in &d.file.numbers {
+            if !number.form.contains("{seq}") || !number.form.contains("{year}") {
+                self.say(&format!("numbers.{name}.form"), "a number's form holds {year} and {seq}", None);
+            }
+        }
+        let a = &d.file.actions;
+        for (name, by) in [("record", &a.record), ("person", &a.person), ("consent", &a.consent), ("seat", &a.seat), ("serve", &a.serve), ("file", &a.file)] {
+            self.who(d, &format!("actions.{name}.by"), &by.by, None);
+        }
+    }
+
+    fn who(&mut self, d: &Definition, key: &str, names: &[String], kind: Option<&KindDef>) {
+        for (i, name) in names.iter().enumerate() {
+            let own = name.strip_prefix("this.").is_some_and(|seat| kind.is_some_and(|k| k.seats.contains_key(seat)));
+            if !(own || d.file.roles.contains_key(name) || d.file.sides.contains_key(name) || d.file.seats.contains_key(name)) {
+                let own: Vec<String> = kind.map(|k| k.seats.keys().map(|s| format!("this.{s}")).collect()).unwrap_or_default();
+                let known: Vec<&str> =
+                    d.file.roles.keys().chain(d.file.sides.keys()).chain(d.file.seats.keys()).chain(own.iter()).map(String::as_str).collect();
+                self.unknown(&format!("{key}[{i}]"), "role, seat or side", name, known.iter().copied());
+            }
+        }
+    }
+
+    fn states(&mut self, key: &str, kind: &KindDef, names: &Names) -> BTreeSet<String> {
+        let mut out = BTreeSet::new();
+        for name in names.as_slice() {
+            if kind.states.contains_key(name) {
+                out.insert(name.clone());
+            } else if let Some(group) = kind.groups.get(name) {
+                out.extend(group.iter().cloned());
+            } else {
+                let known: Vec<&str> = kind.states.keys().chain(kind.groups.keys()).map(String::as_str).collect();
+                self.unknown(key, "state or group", name, known.iter().copied());
+            }
+        }
+        out
+    }
+
+    fn kind(&mut self, d: &Definition, name: &str, deadlines_seen: &mut BTreeSet<String>) -> Kind {
+        let mut kind = d.kinds[name].clone();
+        let key = format!("proceedings.{name}");
+        let def = kind.def.clone();
+        match (&def.of, def.root) {
+            (None, false) => self.say(&key, "this proceeding has no parent", Some("say `of: KIND`, or `root: true`".to_owned())),
+            (Some(_), true) => self.say(&format!("{key}.of"), "the root has no parent", None),
+            (Some(of), false) if !d.kinds.contains_key(of) => {
+                self.unknown(&format!("{key}.of"), "proceeding", of, d.kinds.keys().map(String::as_str));
+            }
+            _ => {}
+        }
+        for (group, states) in &def.groups {
+            for (i, state) in states.iter().enumerate() {
+                if !def.states.contains_key(state) {
+                    self.unknown(&format!("{key}.groups.{group}[{i}]"), "state", state, def.states.keys().map(String::as_str));
+                }
+            }
+        }
+        if let Some(state) = &def.ends_as
+            && def.states.get(state).is_none_or(|s| s.final_.is_none())
+        {
+            self.say(&format!("{key}.ends_as"), format!("`{state}` is no final state here"), None);
+        }
+        for (seat, seat_def) in &def.seats {
+            if !d.file.roles.contains_key(&seat_def.role) {
+                self.unknown(&format!("{key}.seats.{seat}.role"), "role", &seat_def.role, d.file.roles.keys().map(String::as_str));
+            }
+        }
+        kind.limit = match &def.limit {
+            None => Vec::new(),
+            Some(super::file::LimitDef::Text(text)) => {
+                if text != "one open" {
+                    self.say(&format!("{key}.limit"), format!("`{text}` is no limit"), Some("write `one open`, or {one: [states]}".to_owned()));
+                }
+                def.states.iter().filter(|(_, s)| s.final_.is_none()).map(|(n, _)| n.clone()).collect()
+            }
+            Some(super::file::LimitDef::One(states)) => {
+                self.states(&format!("{key}.limit.one"), &def, &Names::Many(states.one.clone())).into_iter().collect()
+            }
+        };
+        for (state, state_def) in &def.states {
+            self.state(d, &format!("{key}.states.{state}"), &def, state_def);
+        }
+        for (transition, transition_def) in &def.transitions {
+            let compiled = self.transition(d, &kind, transition, transition_def);
+            kind.transitions.insert(transition.clone(), compiled);
+        }
+        for (deadline, deadline_def) in &def.deadlines {
+            let key = format!("{key}.deadlines.{deadline}");
+            if !deadlines_seen.insert(deadline.clone()) {
+                self.say(&key, format!("a deadline `{deadline}` stands in another proceeding already"), Some("names of deadlines are unique in the file".to_owned()));
+            }
+            if let Some(compiled) = self.deadline(d, &kind, &key, deadline, deadline_def) {
+                kind.deadlines.insert(deadline.clone(), compiled);
+            }
+        }
+        for (state, state_def) in &def.states {
+            let Some(lapses) = state_def.assents.as_ref().and_then(|a| a.lapses.as_deref()) else { continue };
+            if let Some(length) = self.length(d, &format!("{key}.states.{state}.assents.lapses"), lapses) {
+                let name = format!("{name}_{state}_answers");
+                let deadline = Deadline {
+                    name: name.clone(),
+                    def: None,
+                    due: Due::Round { state: state.clone(), length },
+                    lives_in: BTreeSet::from([state.clone()]),
+                    runs_while: None,
+                    grace: None,
+                    warns: Vec::new(),
+                    fires: Vec::new(),
+                };
+                kind.deadlines.insert(name, deadline);
+            }
+        }
+        kind
+    }
+
+    fn state(&mut self, d: &Definition, key: &str, kind: &KindDef, state: &StateDef) {
+        for stage in state.stage.iter().chain(kind.stage.iter()) {
+            if !d.file.stages.contains_key(stage) {
+                self.unknown(&format!("{key}.stage"), "stage", stage, d.file.stages.keys().map(String::as_str));
+            }
+        }
+        if state.final_.is_some() && (state.work.is_some() || state.assents.is_some() || !state.waits_on.is_empty()) {
+            self.say(key, "a final state waits for nothing", Some("leave out work, assents and waits_on".to_owned()));
+        }
+        if let Some(work) = &state.work {
+            self.who(d, &format!("{key}.work.for"), std::slice::from_ref(&work.for_), Some(kind));
+        }
+        if let Some(assents) = &state.assents {
+            self.who(d, &format!("{key}.assents.of"), &assents.of, Some(kind));
+        }
+        for (i, other) in state.waits_on.iter().enumerate() {
+            if !d.kinds.contains_key(other) {
+                self.unknown(&format!("{key}.waits_on[{i}]"), "proceeding", other, d.kinds.keys().map(String::as_str));
+            }
+        }
+    }
+
+    fn transition(&mut self, d: &Definition, kind: &Kind, name: &str, def: &TransitionDef) -> Transition {
+        let key = format!("proceedings.{}.transitions.{name}", kind.name);
+        let opens = def.from.as_slice() == ["new"];
+        let from = if opens { BTreeSet::new() } else { self.states(&format!("{key}.from"), &kind.def, &def.from) };
+        let to = (def.to != "same").then(|| def.to.clone());
+        if let Some(to) = &to
+            && !kind.def.states.contains_key(to)
+        {
+            self.unknown(&format!("{key}.to"), "state", to, kind.def.states.keys().map(String::as_str));
+        }
+        if opens && to.is_none() {
+            self.say(&format!("{key}.to"), "a step from `new` enters a state", None);
+        }
+        if let Some(state) = from.iter().find(|s| kind.def.states.get(*s).is_some_and(|s| s.final_.is_some())) {
+            self.say(&format!("{key}.from"), format!("nothing leads on from the final state `{state}`"), None);
+        }
+        self.who(d, &format!("{key}.by"), &def.by, Some(&kind.def));
+        if def.auto.is_some() && (!def.by.is_empty() || !def.input.is_empty()) {
+            self.say(&format!("{key}.auto"), "`auto` stands instead of `by` and `input`", None);
+        }
+        if def.effective.as_deref().is_some_and(|e| e != "assents.last_on") || (def.effective.is_some() && def.auto.is_none()) {
+            self.say(&format!("{key}.effective"), "`effective` goes with `auto` and says `assents.last_on`", None);
+        }
+        let input = names::record(&def.input).unwrap_or_else(|error| {
+            self.say(&format!("{key}.input"), error, None);
+            Type::Record(IndexMap::new())
+        });
+        let case = names::roots(d, &kind.name, Reach::Case);
+        let with_input = names::roots(d, &kind.name, Reach::Input(&input));
+        let when = def.when.as_ref().and_then(|g| self.guard(&format!("{key}.when"), g, &case, &GuardType::Bool));
+        let auto = def.auto.as_ref().and_then(|g| self.guard(&format!("{key}.auto"), g, &case, &GuardType::Bool));
+        let accepts = def.accepts.as_ref().and_then(|g| self.guard(&format!("{key}.accepts"), g, &with_input, &GuardType::Bool));
+        if let Some(needs) = &def.needs {
+            for (i, paper) in needs.papers.iter().enumerate().filter(|(_, p)| !d.file.papers.contains_key(*p)) {
+                self.unknown(&format!("{key}.needs.papers[{i}]"), "paper", paper, d.file.papers.keys().map(String::as_str));
+            }
+            for (i, consent) in needs.consents.iter().enumerate().filter(|(_, c)| !d.file.consents.contains_key(*c)) {
+                self.unknown(&format!("{key}.needs.consents[{i}]"), "consent", consent, d.file.consents.keys().map(String::as_str));
+            }
+            for (i, seat) in needs.seats.iter().enumerate().filter(|(_, s)| !d.file.seats.contains_key(*s)) {
+                self.unknown(&format!("{key}.needs.seats[{i}]"), "seat", seat, d.file.seats.keys().map(String::as_str));
+            }
+        }
+        if let Some(within) = &def.within {
+            let known: Vec<&str> = d.kinds.values().flat_map(|k| k.def.deadlines.keys()).map(String::as_str).collect();
+            if !known.contains(&within.as_str()) {
+                self.unknown(&format!("{key}.within"), "deadline", within, known.iter().copied());
+            }
+        }
+        let mut sets = Vec::new();
+        for (datum, source) in &def.sets {
+            let key = format!("{key}.sets.{datum}");
+            match kind.data.get(datum) {
+                None => self.unknown(&key, "datum", datum, kind.data.keys().map(String::as_str)),
+                Some(ty) => {
+                    if let Some(guard) = self.guard(&key, &source.source(), &with_input, &ty.into()) {
+                        sets.push((datum.clone(), guard));
+                    }
+                }
+            }
+        }
+        if let Some(series) = &def.number {
+            if !d.file.numbers.contains_key(series) {
+                self.unknown(&format!("{key}.number"), "number series", series, d.file.numbers.keys().map(String::as_str));
+            }
+            if kind.data.get("number") != Some(&Type::Text) {
+                self.say(&format!("{key}.number"), "a proceeding that gets a number declares the datum `number: {type: text}`", None);
+            }
+        }
+        for (i, notice) in def.notices.iter().enumerate().filter(|(_, n)| !d.file.notices.contains_key(*n)) {
+            self.unknown(&format!("{key}.notices[{i}]"), "notice", notice, d.file.notices.keys().map(String::as_str));
+        }
+        for (i, form) in def.forms.iter().enumerate().filter(|(_, f)| !d.file.forms.contains_key(*f)) {
+            self.unknown(&format!("{key}.forms[{i}]"), "form", form, d.file.forms.keys().map(String::as_str));
+        }
+        let mut then = Vec::new();
+        for (i, step) in def.then.iter().enumerate() {
+            let key = format!("{key}.then[{i}]");
+            then.extend(self.step(d, kind, &key, step, &input, &def.input));
+        }
+        Transition { name: name.to_owned(), def: def.clone(), opens, from, to, auto, when, accepts, input, sets, then }
+    }
+
+    fn step(&mut self, d: &Definition, kind: &Kind, key: &str, step: &StepDef, input: &Type, fields: &IndexMap<String, super::file::FieldDef>) -> Option<Step> {
+        let seat_known = |seat: &str| match seat.strip_prefix("this.") {
+            Some(own) => kind.def.seats.contains_key(own),
+            None => d.file.seats.contains_key(seat),
+        };
+        match step {
+            StepDef { end: Some(end), open: None, fire: None, seat: None, vacate: None, .. } => {
+                if end != "children" {
+                    self.say(&format!("{key}.end"), "only `end: children` is known", None);
+                }
+                Some(Step::EndChildren)
+            }
+            StepDef { open: Some(open), end: None, fire: None, seat: None, vacate: None, .. } => {
+                let Some(target) = d.file.proceedings.get(open) else {
+                    self.unknown(&format!("{key}.open"), "proceeding", open, d.kinds.keys().map(String::as_str));
+                    return None;
+                };
+                if target.of.as_deref() != Some(kind.name.as_str()) {
+                    self.say(&format!("{key}.open"), format!("`{open}` is opened below `{}`, not below `{}`", target.of.as_deref().unwrap_or("nothing"), kind.name), None);
+                }
+                let case = names::roots(d, &kind.name, Reach::Input(input));
+                let listed = step.for_each.as_ref().and_then(|source| {
+                    let (guard, ty) = self.name(&format!("{key}.for_each"), source, &case)?;
+                    if let GuardType::List(element) = ty {
+                        return Some((guard, element.as_ref().clone()));
+                    }
+                    self.say(&format!("{key}.for_each"), format!("`{source}` is no list"), None);
+                    None
+                });
+                let opening = target.transitions.values().find(|t| t.from.as_slice() == ["new"]);
+                let mut with = Vec::new();
+                let roots = match &listed {
+                    Some((_, element)) => names::roots(d, &kind.name, Reach::Each(element, Some(input))),
+                    None => case,
+                };
+                if let Some(With::Fields(given)) = &step.with {
+                    for (field, source) in given {
+                        let key = format!("{key}.with.{field}");
+                        match opening.and_then(|t| t.input.get(field)).map(names::field_type) {
+                            Some(Ok(ty)) => with.extend(self.guard(&key, &source.source(), &roots, &(&ty).into()).map(|g| (field.clone(), g))),
+                            _ => self.unknown(&key, "input", field, opening.iter().flat_map(|t| t.input.keys()).map(String::as_str).collect::<Vec<_>>()),
+                        }
+                    }
+                }
+                if opening.is_none() {
+                    self.say(&format!("{key}.open"), format!("`{open}` has no transition from `new`"), None);
+                }
+                Some(Step::Open { kind: open.clone(), for_each: listed.map(|(g, _)| g), with })
+            }
+            StepDef { fire: Some(transition), end: None, open: None, seat: None, vacate: None, .. } => {
+                let on = match step.on.as_deref() {
+                    Some("parent") => StepOn::Parent,
+                    Some(on) if on.starts_with("each ") => StepOn::Each(on[5..].to_owned(), step.in_.clone()),
+                    _ => {
+                        self.say(key, "`fire` goes `on: parent` or `on: each KIND`", None);
+                        return None;
+                    }
+                };
+                let target = match &on {
+                    StepOn::Parent => kind.def.of.as_ref(),
+                    StepOn::Each(other, _) => Some(other),
+                };
+                match target.and_then(|t| d.file.proceedings.get(t)) {
+                    None => self.say(&format!("{key}.on"), "there is no such proceeding", None),
+                    Some(target) => {
+                        if !target.transitions.contains_key(transition) {
+                            self.unknown(&format!("{key}.fire"), "transition", transition, target.transitions.keys().map(String::as_str));
+                        }
+                        for state in step.in_.iter().filter(|s| !target.states.contains_key(*s)) {
+                            self.unknown(&format!("{key}.in"), "state", state, target.states.keys().map(String::as_str));
+                        }
+                    }
+                }
+                Some(Step::Fire { transition: transition.clone(), on })
+            }
+            StepDef { seat: Some(seat), end: None, open: None, fire: None, vacate: None, .. } => {
+                if !seat_known(seat) {
+                    self.unknown(&format!("{key}.seat"), "seat", seat, d.file.seats.keys().map(String::as_str));
+                }
+                let field = match &step.with {
+                    Some(With::One(source)) => source.strip_prefix("input.").unwrap_or_default(),
+                    _ => "",
+                };
+                if fields.get(field).is_none_or(|f| f.ty != super::file::TypeName::Staff) {
+                    self.say(&format!("{key}.with"), "a seat is filled `with: input.FIELD`, where the field's type is staff", None);
+                }
+                Some(Step::Seat { seat: seat.clone(), input: field.to_owned() })
+            }
+            StepDef { vacate: Some(seat), end: None, open: None, fire: None, seat: None, .. } => {
+                if !seat_known(seat) {
+                    self.unknown(&format!("{key}.vacate"), "seat", seat, d.file.seats.keys().map(String::as_str));
+                }
+                Some(Step::Vacate { seat: seat.clone() })
+            }
+            _ => {
+                self.say(key, "a step says exactly one of end, open, fire, seat, vacate", None);
+                None
+            }
+        }
+    }
+
+    fn deadline(&mut self, d: &Definition, kind: &Kind, key: &str, name: &str, def: &DeadlineDef) -> Option<Deadline> {
+        let lives_in = self.states(&format!("{key}.in"), &kind.def, &def.in_);
+        for (i, start) in def.starts.iter().enumerate().filter(|(_, s)| !kind.def.transitions.contains_key(*s)) {
+            self.unknown(&format!("{key}.starts[{i}]"), "transition", start, kind.def.transitions.keys().map(String::as_str));
+        }
+        let starts = def.starts.clone();
+        let due = match (&def.at, &def.length, &def.every) {
+            (Some(at), None, None) if starts.is_empty() => {
+                let roots = names::roots(d, &kind.name, Reach::Case);
+                Due::At(self.guard(&format!("{key}.at"), at, &roots, &GuardType::Date)?)
+            }
+            (None, Some(length), None) if !starts.is_empty() => Due::After { starts, length: self.length(d, &format!("{key}.length"), length)? },
+            (None, None, Some(every)) if !starts.is_empty() && def.at_most.is_some_and(|n| n > 0) => {
+                Due::Every { starts, length: self.length(d, &format!("{key}.every"), every)?, at_most: def.at_most.unwrap_or(1) }
+            }
+            _ => {
+                self.say(key, "a deadline says `starts` with `length`, or `starts` with `every` and `at_most`, or `at`", None);
+                return None;
+            }
+        };
+        let states = names::roots(d, &kind.name, Reach::States);
+        let runs_while = def.runs_while.as_ref().and_then(|g| self.guard(&format!("{key}.runs_while"), g, &states, &GuardType::Bool));
+        let grace = def.grace.as_ref().and_then(|g| self.length(d, &format!("{key}.grace"), g));
+        for (step, datum) in &def.extended_by {
+            let key = format!("{key}.extended_by.{step}");
+            let found = step.split_once('.').and_then(|(k, t)| Some((d.file.proceedings.get(k)?, t)));
+            match found {
+                Some((other, transition)) if other.transitions.contains_key(transition) => {
+                    if other.data.get(datum).is_none_or(|f| f.ty != super::file::TypeName::Int) {
+                        self.say(&key, format!("`{datum}` is no whole number of that proceeding"), None);
+                    }
+                }
+                _ => self.say(&key, format!("`{step}` is no KIND.TRANSITION of this file"), None),
+            }
+        }
+        let mut warns = Vec::new();
+        if let Some(w) = &def.warns {
+            for (i, before) in w.before.iter().enumerate() {
+                match before.parse::<Length>() {
+                    Ok(length) => warns.push(length),
+                    Err(error) => self.say(&format!("{key}.warns.before[{i}]"), error.to_string(), None),
+                }
+            }
+            if !d.file.notices.contains_key(&w.notice) {
+                self.unknown(&format!("{key}.warns.notice"), "notice", &w.notice, d.file.notices.keys().map(String::as_str));
+            }
+        }
+        for (i, fire) in def.fires.iter().enumerate() {
+            match kind.def.transitions.get(fire) {
+                None => self.unknown(&format!("{key}.fires[{i}]"), "transition", fire, kind.def.transitions.keys().map(String::as_str)),
+                Some(t) if !t.input.is_empty() => self.say(&format!("{key}.fires[{i}]"), "the clock has no input to give", None),
+                Some(_) => {}
+            }
+        }
+        if def.fires.is_empty() && def.work.is_none() {
+            self.say(key, "this deadline has no outcome", Some("say `fires`, or `work`".to_owned()));
+        }
+        if let Some(work) = &def.work {
+            self.who(d, &format!("{key}.work.for"), std::slice::from_ref(&work.for_), Some(&kind.def));
+        }
+        Some(Deadline { name: name.to_owned(), def: Some(def.clone()), due, lives_in, runs_while, grace, warns, fires: def.fires.clone() })
+    }
+
+    fn notices(&mut self, d: &Definition) -> IndexMap<String, IndexMap<String, GuardType>> {
+        let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for kind in d.kinds.values() {
+            for transition in kind.def.transitions.values() {
+                for notice in &transition.notices {
+                    users.entry(notice).or_default().insert(&kind.name);
+                }
+            }
+            for warns in kind.def.deadlines.values().filter_map(|x| x.warns.as_ref()) {
+                users.entry(&warns.notice).or_default().insert(&kind.name);
+            }
+        }
+        let mut out = IndexMap::new();
+        for (name, def) in &d.file.notices {
+            let key = format!("notices.{name}");
+            for (i, to) in def.to.iter().enumerate() {
+                if !matches!(to.as_str(), "applicant" | "other_side") {
+                    self.who(d, &format!("{key}.to[{i}]"), std::slice::from_ref(to), None);
+                }
+            }
+            let mut fields: IndexMap<String, GuardType> = IndexMap::new();
+            let Some(kinds) = users.get(name.as_str()) else {
+                self.say(&key, "no transition and no deadline sends this notice", Some("name it under `notices`, or leave it out".to_owned()));
+                continue;
+            };
+            for kind in kinds {
+                let roots = names::roots(d, kind, Reach::Case);
+                for (field, source) in &def.data {
+                    if let Some((_, ty)) = self.name(&format!("{key}.data.{field}"), source, &roots) {
+                        match fields.get_mut(field) {
+                            Some(GuardType::Enum(words)) if matches!(ty, GuardType::Enum(_)) => {
+                                let GuardType::Enum(more) = ty else { continue };
+                                let mut all: Vec<String> = words.to_vec();
+                                all.extend(more.iter().filter(|w| !words.contains(w)).cloned());
+                                *words = all.into();
+                            }
+                            Some(other) if *other != ty => {
+                                self.say(&format!("{key}.data.{field}"), format!("`{source}` is {other} in one proceeding and {ty} in another"), None);
+                            }
+                            Some(_) => {}
+                            None => drop(fields.insert(field.clone(), ty)),
+                        }
+                    }
+                }
+                if let Some(invitation) = &def.invitation {
+                    self.guard(&format!("{key}.invitation.at"), &invitation.at, &roots, &GuardType::Instant);
+                    self.guard(&format!("{key}.invitation.place"), &invitation.place, &roots, &GuardType::Text);
+                }
+            }
+            out.insert(name.clone(), fields);
+        }
+        out
+    }
+
+    fn forms(&mut self, d: &Definition) {
+        for (name, form) in &d.file.forms {
+            for kind in d.kinds.values().filter(|k| k.def.transitions.values().any(|t| t.forms.contains(name))) {
+                let roots = names::roots(d, &kind.name, Reach::Case);
+                for (field, source) in &form.data {
+                    self.name(&format!("forms.{name}.data.{field}"), source, &roots);
+                }
+            }
+        }
+    }
+}
+
+/// A mistake at a key, placed at the nearest key that the file holds.
+#[must_use]
+pub fn at(places: &Places, key: &str, message: impl Into<String>, hint: Option<String>) -> Mistake {
+    let mut near = key;
+    let (line, column) = loop {
+        if let Some(place) = places.get(near) {
+            break *place;
+        }
+        match near.rfind(['.', '[']) {
+            Some(cut) => near = &near[..cut],
+            None => break (1, 1),
+        }
+    };
+    Mistake { line, column, key: key.to_owned(), message: message.into(), hint }
+}

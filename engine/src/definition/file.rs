@@ -1,0 +1,674 @@
+//! The shape of a workflow file, as types. The JSON Schema for editors and the structural check come from these.
+//!
+//! Here: names, nesting, which keys exist and what each means. Not here: whether a name that is used was declared
+//! (`check`), nor how guards are read (`crate::guard`). Order of maps is kept: it decides ties.
+
+use indexmap::IndexMap;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A text in each of the file's languages.
+pub type Localized = BTreeMap<String, String>;
+
+/// A whole workflow file.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkflowFile {
+    /// Name of the workflow: lower-case words joined by hyphens, the same as its folder.
+    pub workflow: String,
+    /// What people call it.
+    pub title: Localized,
+    /// IANA time zone in which days begin and end.
+    pub zone: String,
+    /// Name of the calendar that counts working days.
+    pub calendar: String,
+    /// The phases that people see, in order: labels on states, never a second truth.
+    pub stages: IndexMap<String, Localized>,
+    /// Staff of the body, and bodies outside it.
+    pub roles: IndexMap<String, RoleDef>,
+    /// The sides of the dispute.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sides: IndexMap<String, SideDef>,
+    /// Places in the case that one account holds, with history.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub seats: IndexMap<String, SeatDef>,
+    /// Parameters that a committee may set, each with its default and where it comes from.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub policy: IndexMap<String, PolicyDef>,
+    /// The case's own data.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub facts: IndexMap<String, FieldDef>,
+    /// Papers that a step may need, handed in as files.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub papers: IndexMap<String, PaperDef>,
+    /// Standing consents that a step may need.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub consents: IndexMap<String, ConsentDef>,
+    /// Gap-free number series.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub numbers: IndexMap<String, NumberDef>,
+    /// The engine's own actions and who may take them.
+    pub actions: ActionsDef,
+    /// What is told to whom.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub notices: IndexMap<String, NoticeDef>,
+    /// Documents that the engine hands to the printer.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub forms: IndexMap<String, FormDef>,
+    /// The proceedings, each a flat state machine.
+    pub proceedings: IndexMap<String, KindDef>,
+}
+
+/// A role: staff, or a body outside.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RoleDef {
+    /// What people call it.
+    pub title: Localized,
+    /// May enter, with evidence, what a party or an outside body did in law.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub keys_in: bool,
+    /// Belongs to a body outside the committee: sees only what concerns it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outside: bool,
+}
+
+/// A side of the dispute.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SideDef {
+    /// What people call it.
+    pub title: Localized,
+    /// Whether each party of the side must answer for itself, or one authorised person answers for the side.
+    pub speaks: Speaks,
+}
+
+/// How a side gives an assent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Speaks {
+    /// Every party of the side answers (or its agent for it).
+    Each,
+    /// One person of the side answers for all.
+    Authorised,
+}
+
+/// A seat: held by one account of a role at a time.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SeatDef {
+    /// The role that may hold it.
+    pub role: String,
+    /// What people call it.
+    pub title: Localized,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+}
+
+/// A policy parameter.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDef {
+    /// The value where a committee sets none: true or false, a whole number, or a length such as `30 working days`.
+    pub default: Literal,
+    /// Whether law, practice or our own choice says so.
+    pub basis: Basis,
+    /// The text it rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// What people call it.
+    pub title: Localized,
+}
+
+/// A literal value in the file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Literal {
+    /// true or false
+    Bool(bool),
+    /// a whole number
+    Int(i64),
+    /// a text
+    Text(String),
+}
+
+impl Literal {
+    /// The literal as the source text of an expression.
+    #[must_use]
+    pub fn source(&self) -> String {
+        match self {
+            Self::Bool(b) => b.to_string(),
+            Self::Int(n) => n.to_string(),
+            Self::Text(t) => t.clone(),
+        }
+    }
+}
+
+/// Where a rule comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Basis {
+    /// A statute or a judicial interpretation.
+    Law,
+    /// A local rule or a habit of committees.
+    Practice,
+    /// A choice of this workflow's authors.
+    Ours,
+}
+
+/// The names of types.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TypeName {
+    /// true or false
+    Bool,
+    /// a whole number
+    Int,
+    /// an exact decimal number
+    Decimal,
+    /// CNY, counted in whole 分
+    Money,
+    /// a day
+    Date,
+    /// a day and an hour, with offset
+    Instant,
+    /// text
+    Text,
+    /// one of the words in `of`
+    Enum,
+    /// an account whose role is one of `of`
+    Staff,
+    /// a list whose elements are `of`
+    List,
+}
+
+/// What a composed type is made of.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Of {
+    /// The element type of a list.
+    Element(TypeName),
+    /// The words of an enum, or the roles of a staff field.
+    Words(Vec<String>),
+    /// The fields of each record in a list.
+    Record(IndexMap<String, FieldDef>),
+}
+
+/// How confidential a value is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Anybody may know.
+    Public,
+    /// Those who take part in the case.
+    #[default]
+    Case,
+    /// Personal data.
+    Personal,
+    /// Sensitive personal data: health, identity, minors under fourteen.
+    Sensitive,
+}
+
+/// A typed field: a fact, a proceeding's datum, or an input.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FieldDef {
+    /// Its type.
+    #[serde(rename = "type")]
+    pub ty: TypeName,
+    /// Words, roles, element or record fields, where the type wants them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Of>,
+    /// How confidential it is.
+    #[serde(default)]
+    pub class: Class,
+    /// An input that may be left out.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<Localized>,
+}
+
+/// A kind of paper.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaperDef {
+    /// The kind of proceeding that such a paper belongs to.
+    pub of: String,
+    /// What people call it.
+    pub title: Localized,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+}
+
+/// A standing consent.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ConsentDef {
+    /// What people call it.
+    pub title: Localized,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+}
+
+/// A number series, one per year.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NumberDef {
+    /// The number's form, with `{year}` and `{seq}`.
+    pub form: String,
+    /// What people call it.
+    pub title: Localized,
+}
+
+/// Who may take the engine's own actions.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionsDef {
+    /// `case.record`: write down facts.
+    pub record: ByDef,
+    /// `case.person`: write down a person of the case.
+    pub person: ByDef,
+    /// `case.consent`: give or withdraw a standing consent.
+    pub consent: ByDef,
+    /// `case.seat`: fill or vacate a seat.
+    pub seat: ByDef,
+    /// `case.serve`: record that a notice was served.
+    pub serve: ByDef,
+    /// `case.file`: hand in a file.
+    pub file: ByDef,
+}
+
+/// Who may act.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByDef {
+    /// Roles, seats and sides.
+    pub by: Vec<String>,
+}
+
+/// A notice.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NoticeDef {
+    /// Its code in the catalogue, as N05.
+    pub code: String,
+    /// Sides, seats, roles; `applicant` and `other_side` follow the root's datum `applicant`.
+    pub to: Vec<String>,
+    /// `required`: a work item waits until each recipient is served or given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceDef>,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+    /// What the template may show: name to expression.
+    #[serde(default)]
+    pub data: IndexMap<String, String>,
+    /// A calendar invitation that goes with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invitation: Option<InvitationDef>,
+}
+
+/// Whether a notice must be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceDef {
+    /// Each recipient must be served.
+    Required,
+}
+
+/// A calendar invitation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationDef {
+    /// Expression for the instant.
+    pub at: String,
+    /// Expression for the place.
+    pub place: String,
+    /// How long it is planned to take.
+    pub minutes: u32,
+}
+
+/// A printed document.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FormDef {
+    /// What people call it.
+    pub title: Localized,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+    /// What is printed: name to expression.
+    pub data: IndexMap<String, String>,
+}
+
+/// A kind of proceeding.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KindDef {
+    /// The one that opens with the case.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub root: bool,
+    /// The kind of its parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What people call it.
+    pub title: Localized,
+    /// Stage of all its states that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// How many may run: `one open`, or `{one: [states]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitDef>,
+    /// The state that `end: children` takes it to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_as: Option<String>,
+    /// Goes on when its parent has ended.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub outlives: bool,
+    /// Names for sets of states.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub groups: IndexMap<String, Vec<String>>,
+    /// Seats of one proceeding, named `this.SEAT`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub seats: IndexMap<String, SeatDef>,
+    /// Its data.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub data: IndexMap<String, FieldDef>,
+    /// Its states.
+    pub states: IndexMap<String, StateDef>,
+    /// Its transitions.
+    pub transitions: IndexMap<String, TransitionDef>,
+    /// Its deadlines.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub deadlines: IndexMap<String, DeadlineDef>,
+}
+
+/// How many of a kind.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum LimitDef {
+    /// `one open`: no second one while one is open.
+    Text(String),
+    /// No second one while one is in these states.
+    One(LimitStates),
+}
+
+/// States that count for a limit.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LimitStates {
+    /// The states.
+    pub one: Vec<String>,
+}
+
+/// A state.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateDef {
+    /// The stage that people see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<String>,
+    /// An end, and the name of the outcome.
+    #[serde(default, rename = "final", skip_serializing_if = "Option::is_none")]
+    pub final_: Option<String>,
+    /// The work item that stands while the proceeding waits here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkDef>,
+    /// A round of assents held while the proceeding waits here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assents: Option<AssentsDef>,
+    /// Kinds of proceedings that this state waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_on: Vec<String>,
+}
+
+/// A work item.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkDef {
+    /// The role or seat that must act.
+    #[serde(rename = "for")]
+    pub for_: String,
+    /// What is to be done.
+    pub title: Localized,
+}
+
+/// A round of assents.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AssentsDef {
+    /// Sides, roles and seats that are asked.
+    pub of: Vec<String>,
+    /// What they are bound to: this proceeding's `data`. A change of it voids what was given.
+    pub to: AssentTo,
+    /// Whether a consent or a signature is asked.
+    #[serde(rename = "as")]
+    pub as_: AssentForm,
+    /// How long the round stays open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lapses: Option<String>,
+}
+
+/// What an assent binds to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssentTo {
+    /// All data of the proceeding as shown.
+    Data,
+}
+
+/// The form of an assent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AssentForm {
+    /// A declared consent.
+    Consent,
+    /// A signature, seal or fingerprint on paper, or an e-signature.
+    Signature,
+}
+
+/// One name or several.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Names {
+    /// One name: a state or a group of states.
+    One(String),
+    /// Several.
+    Many(Vec<String>),
+}
+
+impl Names {
+    /// The names as a slice.
+    #[must_use]
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Many(names) => names,
+        }
+    }
+}
+
+/// A transition.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransitionDef {
+    /// A state, a group, several, or `new`.
+    pub from: Names,
+    /// A state, or `same`.
+    pub to: String,
+    /// Roles, seats and sides that may act in law. Without it and without `auto` only `then` and deadlines fire it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<String>,
+    /// Fires as soon as this holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto: Option<String>,
+    /// The legal moment of an automatic step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effective: Option<String>,
+    /// What must already be true. Never mentions `input`; alone decides what is offered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<String>,
+    /// What the input must satisfy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepts: Option<String>,
+    /// Papers and consents that must be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs: Option<NeedsDef>,
+    /// The deadline before whose end the step must be dated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+    /// What the actor must supply.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub input: IndexMap<String, FieldDef>,
+    /// Data of the proceeding that the step sets: name to expression.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub sets: IndexMap<String, Literal>,
+    /// The number series that gives this step its number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<String>,
+    /// Steps in the same commit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub then: Vec<StepDef>,
+    /// Documents that the step produces.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forms: Vec<String>,
+    /// Who is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+    /// Where no law speaks: practice or ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+}
+
+/// What a step needs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NeedsDef {
+    /// Kinds of papers, handed in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub papers: Vec<String>,
+    /// Standing consents, of each party.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
+    /// Seats that must be held.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seats: Vec<String>,
+}
+
+/// One step of `then`: exactly one of `end`, `open`, `fire`, `seat`, `vacate`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepDef {
+    /// `children`: take every open child to its `ends_as`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<String>,
+    /// Open a proceeding of this kind below this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<String>,
+    /// With `open`: one for each element of this list; `each` is the element.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_each: Option<String>,
+    /// With `open`: its input, name to expression. With `seat`: the expression for the account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<With>,
+    /// Fire this transition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fire: Option<String>,
+    /// With `fire`: `parent`, or `each KIND`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on: Option<String>,
+    /// With `fire … on each KIND`: only those in these states.
+    #[serde(default, rename = "in", skip_serializing_if = "Vec::is_empty")]
+    pub in_: Vec<String>,
+    /// Fill this seat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seat: Option<String>,
+    /// Empty this seat.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacate: Option<String>,
+}
+
+/// What a step passes on.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum With {
+    /// One expression.
+    One(String),
+    /// Input fields.
+    Fields(IndexMap<String, Literal>),
+}
+
+/// A deadline.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadlineDef {
+    /// Transitions whose legal day is day 0. A repeated start begins a new run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<String>,
+    /// Instead of `starts` and `length`: the expression for the last day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    /// States in which it lives.
+    #[serde(rename = "in")]
+    pub in_: Names,
+    /// How long: a literal such as `5 working days`, or `policy.NAME`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<String>,
+    /// Repeats at this length instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every: Option<String>,
+    /// How often it repeats at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
+    /// Runs only while this holds; over states and policy alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_while: Option<String>,
+    /// `kind.transition: datum`: each such step adds the datum, in the unit of the length.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub extended_by: IndexMap<String, String>,
+    /// A last day that is no working day moves to the next one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub roll: bool,
+    /// How long the clock waits for papers signed in time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<String>,
+    /// Who is warned, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warns: Option<WarnsDef>,
+    /// What fires when it is due: the first that is allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fires: Vec<String>,
+    /// The work item when it is due and nothing fired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<WorkDef>,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+    /// Where no law speaks: practice or ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+}
+
+/// Warnings of a deadline.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WarnsDef {
+    /// How long before the last day.
+    pub before: Vec<String>,
+    /// The notice that is sent.
+    pub notice: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}

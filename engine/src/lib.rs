@@ -1,0 +1,12 @@
+//! The engine of Heyi: it decides what may happen in a case, and keeps what happened.
+//!
+//! The pure part knows no database, clock, network or chance, and no word of medicine: `definition` reads workflow
+//! files, `guard` and `value` are their expressions, `calendar` counts days, `case` decides. With the feature `store`
+//! come the database and the one door, `Engine::submit`.
+
+pub mod calendar;
+pub mod case;
+pub mod definition;
+pub mod guard;
+pub mod ids;
+pub mod value;
