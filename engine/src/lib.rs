@@ -9,4 +9,5 @@ pub mod case;
 pub mod definition;
 pub mod guard;
 pub mod ids;
+pub mod scenario;
 pub mod value;

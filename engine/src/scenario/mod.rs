@@ -1,0 +1,12 @@
+//! Scenarios: given, when, then, with dates and people. They are the workflow's tests, the demo and the training
+//! material; each step takes the same road as a person's command.
+//!
+//! `file` is their shape, `play` plays them through a [`Door`]; [`MemoryDoor`] is the pure one, without a database.
+
+pub mod file;
+mod memory;
+pub mod play;
+
+pub use file::{Cast, Scenario};
+pub use memory::MemoryDoor;
+pub use play::{Door, FileToStore, Played, Player, Request, StepReport};
