@@ -9,5 +9,11 @@ pub mod case;
 pub mod definition;
 pub mod guard;
 pub mod ids;
+#[cfg(feature = "store")]
+pub mod library;
 pub mod scenario;
+#[cfg(feature = "store")]
+pub mod store;
+#[cfg(feature = "store")]
+pub mod submit;
 pub mod value;

@@ -139,7 +139,7 @@ pub struct Outside<'a> {
     /// Everyone with an account.
     pub accounts: &'a [Account],
     /// Whether a character can be printed. What cannot is refused at the door, not at the printer.
-    pub printable: &'a dyn Fn(char) -> bool,
+    pub printable: &'a (dyn Fn(char) -> bool + Sync),
 }
 
 /// An account, as far as rules look at it.

@@ -85,6 +85,17 @@ pub fn json_schema() -> Json {
     schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<WorkflowFile>().to_value()
 }
 
+/// Reads a definition that was pinned when a case was decided under it. What a later release would find wrong with it
+/// no longer matters.
+///
+/// # Errors
+/// When it cannot be read at all.
+pub fn load_pinned(canonical: &str) -> Result<Definition, Mistakes> {
+    let file: WorkflowFile = serde_json::from_str(canonical).map_err(|error| Mistakes::one(Mistake::whole(error.to_string())))?;
+    let (definition, mistakes) = compile::compile(file, &shape::Places::new());
+    if mistakes.is_empty() { Ok(definition) } else { Err(Mistakes(mistakes)) }
+}
+
 /// Reads, resolves and checks a workflow file.
 ///
 /// # Errors

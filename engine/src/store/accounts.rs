@@ -1,0 +1,98 @@
+//! Accounts and their tokens. A token is shown once; only its hash is kept.
+
+use super::rows::account;
+use super::seal::random;
+use super::{Store, StoreError};
+use crate::case::{Account, sha256};
+use crate::ids::AccountId;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+
+/// A bearer token, as handed to a person once.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// A new token: 256 random bits.
+    #[must_use]
+    pub fn generate() -> Self {
+        let bytes: [u8; 32] = random();
+        Self(bytes.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
+    /// The token's text, to be shown once.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(text: &str) -> String {
+        sha256(text.as_bytes())
+    }
+}
+
+impl From<&account::Model> for Account {
+    fn from(row: &account::Model) -> Self {
+        Self {
+            id: row.id.parse().unwrap_or_else(|_| AccountId::new(uuid::Uuid::nil())),
+            role: row.role.clone(),
+            name: row.name.clone(),
+            organisation: row.organisation.clone(),
+            email: row.email.clone(),
+            language: row.language.clone(),
+            stands_in: row.stands_in,
+        }
+    }
+}
+
+impl Store {
+    /// Everyone with an account, in the order of their ids.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        Ok(account::Entity::find().order_by_asc(account::Column::Id).all(self.db()).await?.iter().map(Account::from).collect())
+    }
+
+    /// The account that a token belongs to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn account_by_token(&self, token: &str) -> Result<Option<Account>, StoreError> {
+        let row = account::Entity::find().filter(account::Column::TokenHash.eq(Token::hash(token))).one(self.db()).await?;
+        Ok(row.as_ref().map(Account::from))
+    }
+
+    /// Adds an account, or gives a known one a new token.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn put_account(&self, new: &Account, token: &Token) -> Result<(), StoreError> {
+        let row = account::ActiveModel {
+            id: Set(new.id.to_string()),
+            role: Set(new.role.clone()),
+            name: Set(new.name.clone()),
+            organisation: Set(new.organisation.clone()),
+            email: Set(new.email.clone()),
+            language: Set(new.language.clone()),
+            stands_in: Set(new.stands_in),
+            token_hash: Set(Token::hash(token.reveal())),
+        };
+        let update = [
+            account::Column::Role,
+            account::Column::Name,
+            account::Column::Organisation,
+            account::Column::Email,
+            account::Column::Language,
+            account::Column::StandsIn,
+            account::Column::TokenHash,
+        ];
+        account::Entity::insert(row)
+            .on_conflict(OnConflict::column(account::Column::Id).update_columns(update).to_owned())
+            .exec_without_returning(self.db())
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! The database: rows, and nothing that decides.
+//!
+//! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads and
+//! writes a case, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists. Appending events
+//! is private to the engine: only `submit` can change a case.
+
+pub mod accounts;
+pub mod cases;
+pub mod fault;
+pub mod migration;
+pub mod outbox;
+pub mod rows;
+pub mod seal;
+pub mod views;
+
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait as _;
+use std::time::Duration;
+
+/// How long a statement waits for another writer before it gives up.
+const BUSY_SECONDS: u64 = 10;
+/// Connections in the pool.
+const POOL_MAX: u32 = 8;
+
+/// A database that is ready.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: DatabaseConnection,
+}
+
+/// Why the database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no.
+    #[error("the database: {0}")]
+    Database(#[from] DbErr),
+    /// A setting that durability needs is not in force.
+    #[error("the database runs with {setting} = {found}, but {wanted} is needed so that what was acknowledged stays")]
+    Setting {
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        found: String,
+        /// What it must be.
+        wanted: &'static str,
+    },
+    /// A row that cannot be read.
+    #[error("table {table}, row {row}, column {column}: {problem}")]
+    Malformed {
+        /// The table.
+        table: &'static str,
+        /// The key.
+        row: String,
+        /// The column.
+        column: &'static str,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The database was written by a newer program.
+    #[error("this database was written by a newer Heyi (it knows {newer}); use that version or a newer one")]
+    Newer {
+        /// A migration that this program does not know.
+        newer: String,
+    },
+    /// Files of the installation.
+    #[error("{what}: {error}")]
+    File {
+        /// Which file.
+        what: String,
+        /// What happened.
+        error: std::io::Error,
+    },
+    /// Ciphertext that does not open.
+    #[error("a sealed value does not open with this installation's key")]
+    Sealed,
+    /// A text that was pinned is not there or cannot be read.
+    #[error("the pinned {kind} {digest} {problem}")]
+    Pinned {
+        /// workflow, policy or calendar
+        kind: &'static str,
+        /// Its digest.
+        digest: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Store {
+    /// Connects, checks the settings that durability needs, and brings the tables up to date.
+    ///
+    /// # Arguments
+    /// `url` is `sqlite:PATH`, `sqlite::memory:` or `postgres://…`.
+    ///
+    /// # Errors
+    /// When the database cannot be reached, is not durable, or is newer than this program.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let memory = url.contains(":memory:");
+        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(if memory { 1 } else { POOL_MAX }).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
+        if memory {
+            options.min_connections(1).idle_timeout(Duration::from_secs(86_400 * 365)).max_lifetime(Duration::from_secs(86_400 * 365));
+        }
+        options.map_sqlx_sqlite_opts(|o| {
+            use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+            o.journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(BUSY_SECONDS))
+                .foreign_keys(true)
+        });
+        let db = Database::connect(options).await?;
+        let store = Self { db };
+        store.check_settings(memory).await?;
+        store.check_version().await?;
+        migration::Migrator::up(&store.db, None).await?;
+        Ok(store)
+    }
+
+    /// The pool, for reading.
+    #[must_use]
+    pub fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Whether this is PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.db.get_database_backend() == DatabaseBackend::Postgres
+    }
+
+    /// Begins a writing transaction: on SQLite it takes the write lock at once.
+    ///
+    /// # Errors
+    /// When the database cannot give one.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        self.db.begin_with_options(options).await
+    }
+
+    async fn setting(&self, sql: &str) -> Result<String, StoreError> {
+        let statement = Statement::from_string(self.db.get_database_backend(), sql.to_owned());
+        let row = self.db.query_one_raw(statement).await?;
+        let Some(row) = row else { return Ok(String::new()) };
+        if let Ok(text) = row.try_get_by_index::<String>(0) {
+            return Ok(text);
+        }
+        Ok(row.try_get_by_index::<i64>(0).map(|n| n.to_string()).or_else(|_| row.try_get_by_index::<i32>(0).map(|n| n.to_string()))?)
+    }
+
+    async fn check_settings(&self, memory: bool) -> Result<(), StoreError> {
+        let checks: &[(&str, &'static str, &'static str)] = if self.is_postgres() {
+            &[("SHOW synchronous_commit", "synchronous_commit", "on"), ("SHOW fsync", "fsync", "on")]
+        } else if memory {
+            &[]
+        } else {
+            &[("PRAGMA journal_mode", "journal_mode", "wal"), ("PRAGMA synchronous", "synchronous", "2"), ("PRAGMA foreign_keys", "foreign_keys", "1")]
+        };
+        for (sql, setting, wanted) in checks {
+            let found = self.setting(sql).await?;
+            let stronger = *setting == "synchronous_commit" && matches!(found.as_str(), "remote_write" | "remote_apply");
+            if found != *wanted && !stronger {
+                return Err(StoreError::Setting { setting, found, wanted });
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses a database that knows migrations of which this program has never heard.
+    async fn check_version(&self) -> Result<(), StoreError> {
+        let known: Vec<String> = migration::Migrator::migrations().iter().map(|m| m.name().to_owned()).collect();
+        let statement = Statement::from_string(self.db.get_database_backend(), "SELECT version FROM seaql_migrations".to_owned());
+        let Ok(rows) = self.db.query_all_raw(statement).await else { return Ok(()) };
+        for row in rows {
+            let version: String = row.try_get_by_index(0)?;
+            if !known.contains(&version) {
+                return Err(StoreError::Newer { newer: version });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Milliseconds since 1970, as every time is stored.
+#[must_use]
+pub fn ms(at: chrono::DateTime<chrono::Utc>) -> i64 {
+    at.timestamp_millis()
+}
+
+/// A stored time.
+#[must_use]
+pub fn from_ms(ms: i64) -> chrono::DateTime<chrono::Utc> {
+    chrono::DateTime::from_timestamp_millis(ms).unwrap_or_default()
+}
