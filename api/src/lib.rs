@@ -1,1 +1,12 @@
-//! x
+//! Heyi's outside: settings, letters, documents, packages, the API and the commands. It holds no rule about stages or
+//! roles; those are in the workflow files, and the engine decides by them.
+
+pub mod config;
+pub mod deliver;
+pub mod documents;
+pub mod forms;
+pub mod mail;
+pub mod package;
+pub mod shipped;
+pub mod state;
+pub mod templates;

@@ -58,6 +58,11 @@ impl Fonts {
         self.faces.get(index).cloned()
     }
 
+    /// Whether a character of a value can be printed as it is.
+    pub(super) fn prints(&self, c: char) -> bool {
+        !is_invisible(c) && self.shows(c)
+    }
+
     fn shows(&self, c: char) -> bool {
         self.for_values
             .iter()
@@ -79,7 +84,7 @@ impl Fonts {
                 if ends_line && lines == Lines::Many || seen.contains(&c) {
                     continue;
                 }
-                if is_invisible(c) || !self.shows(c) {
+                if !self.prints(c) {
                     return Err(DocumentError::Character {
                         field,
                         position: at + 1,

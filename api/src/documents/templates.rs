@@ -73,6 +73,12 @@ pub enum TemplateFolderError {
 }
 
 impl Templates {
+    /// Whether a character of a value can be printed as it is.
+    #[must_use]
+    pub fn covers(&self, c: char) -> bool {
+        self.fonts.prints(c)
+    }
+
     /// The templates and fonts in the binary.
     pub fn embedded() -> Self {
         Self::new(AGREEMENT.to_owned(), Fonts::embedded())

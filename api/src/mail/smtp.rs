@@ -323,7 +323,9 @@ async fn talk(
         .await
         .map_err(at(Stage::Recipient))?;
     smtp.command(Data).await.map_err(at(Stage::Content))?;
-    smtp.message(bytes).await.map_err(at(Stage::Content))
+    smtp.command(Content(content))
+        .await
+        .map_err(at(Stage::Content))
 }
 
 /// The content with its end, written at once. Dots at line starts are doubled (RFC 5321, 4.5.2).

@@ -1,0 +1,221 @@
+//! Settings: `heyi.toml`, then the environment (`HEYI_…`), then flags. Unknown keys are refused; secrets are not shown.
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// All settings of an installation.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The data folder: database, keys, letters as files.
+    pub data_dir: PathBuf,
+    /// `sqlite:PATH` or `postgres://…`; SQLite in the data folder when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_url: Option<String>,
+    /// `smtp://host:25`, `smtp+starttls://user:password@host:587` or `smtps://…`; files in the data folder when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub smtp_url: Option<String>,
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// A folder whose workflows, scenarios and calendars replace or join the shipped ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workflows: Option<PathBuf>,
+    /// A folder whose templates replace the shipped ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub templates: Option<PathBuf>,
+    /// The address that letters come from.
+    pub mail_from: String,
+    /// The committee.
+    pub committee: CommitteeConfig,
+    /// The committee's own parameters, by workflow.
+    #[serde(default)]
+    pub policy: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// The committee, as letters and documents name it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommitteeConfig {
+    /// Name in each language.
+    pub name: BTreeMap<String, String>,
+    /// Telephone.
+    pub phone: String,
+    /// Address.
+    pub address: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let name = [("zh-CN", "县医疗纠纷人民调解委员会"), ("en", "County People's Mediation Committee for Medical Disputes")];
+        Self {
+            data_dir: PathBuf::from("heyi-data"),
+            database_url: None,
+            smtp_url: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            workflows: None,
+            templates: None,
+            mail_from: "office@committee.example".to_owned(),
+            committee: CommitteeConfig {
+                name: name.iter().map(|(l, n)| ((*l).to_owned(), (*n).to_owned())).collect(),
+                phone: "0000-0000000".to_owned(),
+                address: "县城中心街1号".to_owned(),
+            },
+            policy: BTreeMap::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
+/// What was wrong with the settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A key or value that cannot be used.
+    #[error("settings: {0}")]
+    Wrong(String),
+}
+
+/// The environment variables that are settings.
+const VARIABLES: [&str; 8] = ["database_url", "smtp_url", "data_dir", "listen", "workflows", "templates", "mail_from", "config"];
+
+/// What flags say; each overrides file and environment.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config FILE`
+    pub config: Option<PathBuf>,
+    /// `--data DIR`
+    pub data: Option<PathBuf>,
+    /// `--listen ADDRESS:PORT`
+    pub listen: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Which key is wrong, where it was set, and what would be right.
+    pub fn read(flags: &Flags) -> Result<Self, ConfigError> {
+        let file = flags.config.clone().or_else(|| std::env::var_os("HEYI_CONFIG").map(PathBuf::from));
+        let mut figment = Figment::from(Serialized::defaults(Self::default()));
+        match &file {
+            Some(path) if !path.is_file() => return Err(ConfigError::Wrong(format!("there is no file {}", path.display()))),
+            Some(path) => figment = figment.merge(Toml::file_exact(path)),
+            None => {
+                // The file beside the data comes before the one in the current folder.
+                let beside = flags.data.as_ref().map(|d| d.join("heyi.toml")).filter(|p| p.is_file());
+                figment = figment.merge(Toml::file_exact(beside.unwrap_or_else(|| PathBuf::from("heyi.toml"))));
+            }
+        }
+        figment = figment.merge(Env::prefixed("HEYI_").only(&VARIABLES).filter(|key| key != "config"));
+        let mut config: Self = figment.extract().map_err(|error| ConfigError::Wrong(error.to_string()))?;
+        if let Some(data) = &flags.data {
+            config.data_dir.clone_from(data);
+        }
+        if let Some(listen) = flags.listen {
+            config.listen = listen;
+        }
+        Ok(config)
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn database(&self) -> String {
+        self.database_url.clone().unwrap_or_else(|| format!("sqlite:{}", self.data_dir.join("heyi.db").display()))
+    }
+
+    /// A folder below the data folder.
+    #[must_use]
+    pub fn below(&self, name: &str) -> PathBuf {
+        self.data_dir.join(name)
+    }
+
+    /// The settings as TOML, without secrets.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let mut copy = self.clone();
+        for url in [&mut copy.database_url, &mut copy.smtp_url] {
+            if let Some(text) = url {
+                *text = without_password(text);
+            }
+        }
+        Figment::from(Serialized::defaults(copy)).extract::<toml_value::Table>().map(|t| t.to_string()).unwrap_or_default()
+    }
+
+    /// Reads a file of the override folder, if there is one.
+    #[must_use]
+    pub fn template_folder(&self) -> Option<&Path> {
+        self.templates.as_deref()
+    }
+}
+
+/// `scheme://user:•••@host`
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if at > scheme => {
+            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
+            format!("{}{user}:***{}", &url[..scheme + 3], &url[at..])
+        }
+        _ => url.to_owned(),
+    }
+}
+
+/// Showing settings needs no more than lines of `key = value`.
+mod toml_value {
+    use serde::Deserialize;
+    use serde_json::Value;
+    use std::fmt;
+
+    /// A table of settings.
+    #[derive(Deserialize)]
+    #[serde(transparent)]
+    pub struct Table(serde_json::Map<String, Value>);
+
+    impl fmt::Display for Table {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            section(f, "", &self.0)
+        }
+    }
+
+    fn section(f: &mut fmt::Formatter<'_>, name: &str, map: &serde_json::Map<String, Value>) -> fmt::Result {
+        for (key, value) in map.iter().filter(|(_, v)| !v.is_object()) {
+            writeln!(f, "{key} = {value}")?;
+        }
+        for (key, value) in map {
+            if let Value::Object(inner) = value {
+                let name = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
+                writeln!(f, "\n[{name}]")?;
+                section(f, &name, inner)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        let config = Config { smtp_url: Some("smtp+starttls://me:secret@host:587".to_owned()), ..Config::default() };
+        assert!(!format!("{config:?}").contains("secret"));
+        assert!(config.shown().contains("me:***@host"));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("heyi.toml"), "listn = \"127.0.0.1:1\"\n").unwrap();
+        let flags = Flags { data: Some(folder.path().to_owned()), ..Flags::default() };
+        let error = Config::read(&flags).unwrap_err().to_string();
+        assert!(error.contains("listn"), "{error}");
+    }
+}

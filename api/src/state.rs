@@ -1,0 +1,266 @@
+//! The running application: engine, templates, post, keys. Everything is checked before anybody can ask.
+
+use crate::config::Config;
+use crate::documents;
+use crate::mail::{Post, Sender};
+use crate::package::{PrivateKey, PublicKey};
+use crate::shipped::Sources;
+use crate::templates::{Committee, Field, FieldType, Localised, Shape, Templates};
+use chrono::{DateTime, Utc};
+use heyi_engine::case::Account;
+use heyi_engine::guard::GuardType;
+use heyi_engine::ids::AccountId;
+use heyi_engine::library::Library;
+use heyi_engine::store::seal::{SealKey, random};
+use heyi_engine::store::{Store, StoreError};
+use heyi_engine::submit::{Clock, Engine};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// The key under which the database remembers that it is a training room.
+pub const SANDBOX: &str = "sandbox";
+/// The key under which the database remembers how far the training room's clock was moved, in milliseconds.
+pub const CLOCK_OFFSET: &str = "sandbox_clock_offset_ms";
+
+/// The application, cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+/// What the application is made of.
+pub struct Parts {
+    /// The engine.
+    pub engine: Engine,
+    /// Templates of letters.
+    pub templates: Templates,
+    /// Templates and fonts of documents.
+    pub documents: documents::Templates,
+    /// Where letters go.
+    pub post: Post,
+    /// Signs packages.
+    pub key: PrivateKey,
+    /// The settings.
+    pub config: Config,
+    /// Workflow files.
+    pub sources: Sources,
+    /// The clock, which the training room may move.
+    pub clock: Arc<MovableClock>,
+    /// This is a training room.
+    pub sandbox: bool,
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// Why the application cannot start. Each line names a file, a setting or a place, and what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Workflows, calendars, policy.
+    #[error("{}", .0.join("\n"))]
+    Sources(Vec<String>),
+    /// Templates.
+    #[error("{}", .0.join("\n"))]
+    Templates(Vec<String>),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file or folder of the installation.
+    #[error("{what}: {problem}")]
+    File {
+        /// Which.
+        what: String,
+        /// What happened.
+        problem: String,
+    },
+    /// A training room is opened as a real one, or the other way round.
+    #[error("{0}")]
+    Sandbox(String),
+}
+
+/// The operating system's clock, moved by an offset that only a training room changes.
+#[derive(Debug, Default)]
+pub struct MovableClock {
+    offset_ms: AtomicI64,
+    fixed_ms: AtomicI64,
+}
+
+impl MovableClock {
+    /// Moves the clock, so that it says `now` now.
+    pub fn set(&self, now: DateTime<Utc>) -> i64 {
+        let offset = now.timestamp_millis() - Utc::now().timestamp_millis();
+        self.offset_ms.store(offset, Ordering::SeqCst);
+        self.fixed_ms.store(0, Ordering::SeqCst);
+        offset
+    }
+
+    /// Moves the clock by an offset that was kept.
+    pub fn set_offset(&self, offset_ms: i64) {
+        self.offset_ms.store(offset_ms, Ordering::SeqCst);
+    }
+
+    /// Stops the clock at a moment: for plays, whose every step says when it is.
+    pub fn stop_at(&self, now: DateTime<Utc>) {
+        self.fixed_ms.store(now.timestamp_millis(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for MovableClock {
+    fn now(&self) -> DateTime<Utc> {
+        match self.fixed_ms.load(Ordering::SeqCst) {
+            0 => DateTime::from_timestamp_millis(Utc::now().timestamp_millis() + self.offset_ms.load(Ordering::SeqCst)).unwrap_or_default(),
+            fixed => DateTime::from_timestamp_millis(fixed).unwrap_or_default(),
+        }
+    }
+}
+
+/// The account that the clock and the workers act with; nobody can log in as it.
+#[must_use]
+pub fn engine_account() -> Account {
+    Account {
+        id: AccountId::new(uuid::Uuid::nil()),
+        role: "engine".to_owned(),
+        name: "Heyi".to_owned(),
+        organisation: None,
+        email: None,
+        language: "en".to_owned(),
+        stands_in: false,
+    }
+}
+
+/// Whether a folder is to be opened as a training room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// A real installation. Refuses a training room.
+    Real,
+    /// A training room. Refuses a real installation.
+    Sandbox,
+    /// Whatever it is: for commands that only look.
+    Either,
+}
+
+impl App {
+    /// Opens an installation, making folder, database and keys on the first start.
+    ///
+    /// # Errors
+    /// Everything that is wrong with files, settings and database.
+    pub async fn open(config: Config, mode: Mode) -> Result<Self, StartError> {
+        let file = |what: &str| {
+            let what = what.to_owned();
+            move |problem: std::io::Error| StartError::File { what, problem: problem.to_string() }
+        };
+        let sources = Sources::read(config.workflows.as_deref()).map_err(StartError::Sources)?;
+        let library = sources.library(&config.policy).map_err(StartError::Sources)?;
+        let templates = letter_templates(&library, &config)?;
+        let documents = match &config.templates {
+            Some(folder) => documents::Templates::with_folder(folder).map_err(|e| StartError::Templates(vec![e.to_string()]))?,
+            None => documents::Templates::embedded(),
+        };
+        std::fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir.display().to_string()))?;
+        let key = signing_key(&config)?;
+        let master = SealKey::of_installation(&config.below("keys").join("master.key"))?;
+        let post = post(&config)?;
+        let store = Store::connect(&config.database()).await?;
+        let sandbox = sandbox(&store, mode, &config).await?;
+        let clock = Arc::new(MovableClock::default());
+        if let Some(offset) = store.meta(CLOCK_OFFSET).await?.and_then(|o| o.parse().ok()).filter(|_| sandbox) {
+            clock.set_offset(offset);
+        }
+        let fonts = documents.clone();
+        let engine = Engine::new(store, master, library, clock.clone(), Box::new(move |c| fonts.covers(c))).await?;
+        Ok(Self(Arc::new(Parts { engine, templates, documents, post, key, config, sources, clock, sandbox })))
+    }
+
+    /// The committee as letters name it.
+    #[must_use]
+    pub fn committee(&self) -> Committee {
+        let name = |language: &str| self.config.committee.name.get(language).cloned().unwrap_or_default();
+        Committee {
+            name: Localised { zh_cn: name("zh-CN"), en: name("en") },
+            phone: self.config.committee.phone.clone(),
+            address: self.config.committee.address.clone(),
+        }
+    }
+}
+
+/// Reads and checks every template against what the workflows say their notices carry.
+fn letter_templates(library: &Library, config: &Config) -> Result<Templates, StartError> {
+    let mut shapes: BTreeMap<String, Shape> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for installed in library.workflows() {
+        for (kind, fields) in &installed.definition.notice_fields {
+            let fields = fields.iter().map(|(name, ty)| Field { name: name.clone(), ty: field_type(ty), optional: true }).collect();
+            let shape = Shape { kind: kind.clone(), fields };
+            match shapes.get(kind) {
+                Some(other) if *other != shape => mistakes.push(format!(
+                    "{}/workflow.yaml: notices.{kind}: another workflow has a notice of this name with other data; give it another name",
+                    installed.definition.file.workflow
+                )),
+                _ => drop(shapes.insert(kind.clone(), shape)),
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(StartError::Templates(mistakes));
+    }
+    let shapes: Vec<Shape> = shapes.into_values().collect();
+    Templates::load(&shapes, &["zh-CN", "en"], config.template_folder()).map_err(|m| StartError::Templates(m.iter().map(ToString::to_string).collect()))
+}
+
+fn field_type(ty: &GuardType) -> FieldType {
+    match ty {
+        GuardType::Bool => FieldType::Bool,
+        GuardType::Int => FieldType::Int,
+        GuardType::Money => FieldType::Money,
+        GuardType::Date => FieldType::Date,
+        GuardType::Instant => FieldType::Instant,
+        GuardType::Enum(words) => FieldType::Choice(words.to_vec()),
+        GuardType::List(_) => FieldType::TextList,
+        _ => FieldType::Text,
+    }
+}
+
+/// The key that signs packages: made on the first start; its public half lies beside the data for everyone.
+fn signing_key(config: &Config) -> Result<PrivateKey, StartError> {
+    let path = config.below("keys").join("signing.pem");
+    let failed = |error: &dyn std::fmt::Display| StartError::File { what: "the signing key".to_owned(), problem: error.to_string() };
+    if !path.exists() {
+        std::fs::create_dir_all(config.below("keys")).map_err(|e| failed(&e))?;
+        let made = PrivateKey::from_seed(random()).save(&path);
+        if let Err(error) = made
+            && !path.exists()
+        {
+            return Err(failed(&error));
+        }
+    }
+    let key = PrivateKey::load(&path).map_err(|e| failed(&e))?;
+    let public = config.below("public-key.pem");
+    let known = PublicKey::load(&public).is_ok_and(|k| k.fingerprint() == key.public().fingerprint());
+    if !known {
+        std::fs::write(&public, key.public().to_pem()).map_err(|e| failed(&e))?;
+    }
+    Ok(key)
+}
+
+fn post(config: &Config) -> Result<Post, StartError> {
+    let domain = config.mail_from.rsplit('@').next().unwrap_or("localhost").to_owned();
+    let name = config.committee.name.get("zh-CN").cloned().unwrap_or_default();
+    let sender = Sender { name, address: config.mail_from.clone(), domain };
+    let url = config.smtp_url.clone().unwrap_or_else(|| format!("folder:{}", config.data_dir.display()));
+    Post::from_url(&url, sender).map_err(|error| StartError::File { what: "setting smtp_url or mail_from".to_owned(), problem: error.to_string() })
+}
+
+async fn sandbox(store: &Store, mode: Mode, config: &Config) -> Result<bool, StartError> {
+    let known = store.meta(SANDBOX).await?;
+    let dir = config.data_dir.display();
+    match (mode, known.as_deref()) {
+        (Mode::Real, Some("true")) => Err(StartError::Sandbox(format!("{dir} is a training room: open it with `heyi serve --sandbox --data {dir}`, or choose another folder"))),
+        (Mode::Sandbox, Some("false")) => Err(StartError::Sandbox(format!("{dir} is a real installation and cannot become a training room: choose another folder"))),
+        (Mode::Real, None) => store.set_meta(SANDBOX, "false").await.map(|()| false).map_err(Into::into),
+        (Mode::Sandbox, None) => store.set_meta(SANDBOX, "true").await.map(|()| true).map_err(Into::into),
+        (_, known) => Ok(known == Some("true")),
+    }
+}
