@@ -7,6 +7,7 @@ pub mod documents;
 pub mod forms;
 pub mod mail;
 pub mod package;
+pub mod sandbox;
 pub mod shipped;
 pub mod state;
 pub mod templates;

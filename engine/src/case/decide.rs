@@ -205,7 +205,8 @@ pub fn obstacles(rules: Rules<'_>, case: &Case, kind: &Kind, transition: &Transi
                 out.push(Refusal::new(Code::Limit, kind.name.clone()).detail("proceeding", open.id.to_string()).law(law));
             }
             let parent_ended = parent.and_then(|id| case.proceedings.get(&id)).is_some_and(|p| !p.is_open());
-            if parent_ended && !kind.def.outlives && transition.when.is_none() {
+            // What only a `then` step opens follows from the very step that ends the parent.
+            if parent_ended && !kind.def.outlives && transition.when.is_none() && !transition.def.by.is_empty() {
                 out.push(Refusal::new(Code::Closed, kind.def.of.clone().unwrap_or_default()).law(law));
             }
         }

@@ -296,6 +296,9 @@ pub struct ByDef {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoticeDef {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub title: Localized,
     /// Its code in the catalogue, as N05.
     pub code: String,
     /// Sides, seats, roles; `applicant` and `other_side` follow the root's datum `applicant`.
@@ -411,6 +414,9 @@ pub struct LimitStates {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateDef {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub title: Localized,
     /// The stage that people see.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stage: Option<String>,
@@ -498,6 +504,9 @@ impl Names {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TransitionDef {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub title: Localized,
     /// A state, a group, several, or `new`.
     pub from: Names,
     /// A state, or `same`.
@@ -611,6 +620,9 @@ pub enum With {
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadlineDef {
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub title: Localized,
     /// Transitions whose legal day is day 0. A repeated start begins a new run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<String>,

@@ -111,7 +111,9 @@ impl<'a> Walk<'a> {
 
     fn map(&mut self, entries: &[(serde_saphyr::Spanned<String>, At)], schema: &'a Json, place: (u64, u64), path: &str) -> Json {
         let properties = schema.get("properties").and_then(Json::as_object);
-        let others = schema.get("additionalProperties").filter(|o| o.is_object());
+        // A schema that says nothing (`true`) takes anything, at any depth.
+        let free = types(schema).is_empty() && properties.is_none();
+        let others = if free { Some(schema) } else { schema.get("additionalProperties").filter(|o| o.is_object() || **o == Json::Bool(true)) };
         let mut out = Map::new();
         for (key, value) in entries {
             let name = key.value.as_str();
