@@ -110,8 +110,11 @@ impl Config {
             Some(path) => figment = figment.merge(Toml::file_exact(path)),
             None => {
                 // The file beside the data comes before the one in the current folder.
-                let beside = flags.data.as_ref().map(|d| d.join("heyi.toml")).filter(|p| p.is_file());
-                figment = figment.merge(Toml::file_exact(beside.unwrap_or_else(|| PathBuf::from("heyi.toml"))));
+                let beside = flags.data.as_ref().map(|d| d.join("heyi.toml"));
+                let found = beside.into_iter().chain([PathBuf::from("heyi.toml")]).find(|p| p.is_file());
+                if let Some(path) = found {
+                    figment = figment.merge(Toml::file_exact(path));
+                }
             }
         }
         figment = figment.merge(Env::prefixed("HEYI_").only(&VARIABLES).filter(|key| key != "config"));

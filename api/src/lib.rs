@@ -1,6 +1,7 @@
 //! Heyi's outside: settings, letters, documents, packages, the API and the commands. It holds no rule about stages or
 //! roles; those are in the workflow files, and the engine decides by them.
 
+pub mod cli;
 pub mod config;
 pub mod deliver;
 pub mod documents;
@@ -8,6 +9,7 @@ pub mod forms;
 pub mod mail;
 pub mod package;
 pub mod sandbox;
+pub mod server;
 pub mod shipped;
 pub mod state;
 pub mod templates;

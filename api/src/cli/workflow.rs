@@ -1,0 +1,136 @@
+//! `heyi workflow check` and `heyi workflow test`: without a server, without a data folder.
+
+use super::{Failure, Outcome};
+use crate::shipped::{Source, Sources};
+use clap::{Args, Subcommand};
+use heyi_engine::case::Policy;
+use heyi_engine::definition::Definition;
+use heyi_engine::scenario::{MemoryDoor, Player, Scenario};
+use serde_json::json;
+use std::path::PathBuf;
+
+/// Check and play workflow files.
+#[derive(Debug, Subcommand)]
+pub enum Workflow {
+    /// Find every mistake in workflows, with file, line and key.
+    #[command(after_help = "Examples:\n  heyi workflow check\n  heyi workflow check medical-dispute --workflows ./mine")]
+    Check(Which),
+    /// Play the scenarios of workflows and say what is not as expected.
+    #[command(after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --json")]
+    Test(Which),
+    /// Print the JSON Schema of workflow files, for editors.
+    Schema,
+}
+
+/// Which workflows.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Names; all installed ones when left out.
+    names: Vec<String>,
+    /// A folder whose workflows replace or join the shipped ones.
+    #[arg(long, value_name = "DIR", env = "HEYI_WORKFLOWS")]
+    workflows: Option<PathBuf>,
+    /// JSON alone on standard output.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Workflow {
+    /// Runs it.
+    pub(super) fn run(self) -> Outcome {
+        match self {
+            Self::Check(which) => which.check(),
+            Self::Test(which) => which.test(),
+            Self::Schema => {
+                println!("{}", serde_json::to_string_pretty(&heyi_engine::definition::json_schema())?);
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Which {
+    fn sources(&self) -> Result<(Sources, Vec<Source>), Failure> {
+        let all = Sources::read(self.workflows.as_deref()).map_err(|m| Failure::usage(m.join("\n")))?;
+        let mut chosen = Vec::new();
+        for name in &self.names {
+            let found = all.workflows.get(name).cloned().ok_or_else(|| {
+                let near = heyi_engine::definition::nearest(name, all.workflows.keys().map(String::as_str));
+                let hint = near.map_or_else(|| format!("installed: {}", all.workflows.keys().cloned().collect::<Vec<_>>().join(", ")), |n| format!("did you mean `{n}`?"));
+                Failure::usage(format!("there is no workflow `{name}` ({hint})"))
+            })?;
+            chosen.push(found);
+        }
+        if chosen.is_empty() {
+            chosen = all.workflows.values().cloned().collect();
+        }
+        Ok((all, chosen))
+    }
+
+    fn check(&self) -> Outcome {
+        let (all, chosen) = self.sources()?;
+        let mut findings = Vec::new();
+        for source in &chosen {
+            match source.definition() {
+                Err(more) => findings.extend(more),
+                Ok(definition) => {
+                    findings.extend(all.calendar(&definition.file.calendar).err().into_iter().flatten());
+                    findings.extend(source.cast(&definition).err().into_iter().flatten());
+                    for (name, text) in &source.scenarios {
+                        let parsed = Scenario::parse(text, &definition);
+                        findings.extend(parsed.err().into_iter().flat_map(|m| m.0).map(|m| format!("{}/scenarios/{name}.yaml:{m}", source.name)));
+                    }
+                }
+            }
+        }
+        if self.json {
+            println!("{}", json!({"workflows": chosen.iter().map(|s| &s.name).collect::<Vec<_>>(), "findings": findings}));
+        } else {
+            findings.iter().for_each(|f| println!("{f}"));
+            println!("{} workflow(s), {} finding(s)", chosen.len(), findings.len());
+        }
+        if findings.is_empty() { Ok(()) } else { Err(Failure::negative("")) }
+    }
+
+    fn test(&self) -> Outcome {
+        let (all, chosen) = self.sources()?;
+        let mut results = Vec::new();
+        let mut failed = 0;
+        for source in &chosen {
+            let definition = source.definition().map_err(|m| Failure::negative(m.join("\n")))?;
+            for (name, text) in &source.scenarios {
+                let failures = play(&all, source, &definition, text).unwrap_or_else(|error| vec![error]);
+                if !failures.is_empty() {
+                    failed += 1;
+                }
+                if !self.json {
+                    println!("{} {}/{name}", if failures.is_empty() { "ok    " } else { "FAILED" }, source.name);
+                    failures.iter().for_each(|f| println!("         {f}"));
+                }
+                results.push(json!({"workflow": source.name, "scenario": name, "failures": failures}));
+            }
+        }
+        if self.json {
+            println!("{}", json!({"scenarios": results, "failed": failed}));
+        } else {
+            println!("{} scenario(s), {failed} failed", results.len());
+        }
+        if failed == 0 { Ok(()) } else { Err(Failure::negative("")) }
+    }
+}
+
+/// Plays a scenario in memory.
+fn play(all: &Sources, source: &Source, definition: &Definition, text: &str) -> Result<Vec<String>, String> {
+    let scenario = Scenario::parse(text, definition).map_err(|m| m.to_string())?;
+    let calendar = all.calendar(&definition.file.calendar).map_err(|m| m.join("\n"))?;
+    let policy = Policy::of(definition, &scenario.policy).map_err(|m| m.join("\n"))?;
+    let accounts = source.cast(definition).map_err(|m| m.join("\n"))?.accounts();
+    let mut door = MemoryDoor::new(definition, policy, &calendar, accounts.values().cloned().collect());
+    let mut player = Player::new(&scenario, definition, &accounts);
+    let mut failures = Vec::new();
+    while let Some(report) = player.step(&mut door) {
+        let report = report?;
+        failures.extend(report.failures.iter().map(|f| format!("step {}: {f}", report.number)));
+    }
+    Ok(failures)
+}
