@@ -56,8 +56,16 @@ pub async fn prepare(app: &App) -> Result<IndexMap<String, Account>, StartError>
     // Written beside and renamed, so that no reader sees half a file.
     let beside = path.with_extension("new");
     let text = serde_json::to_vec_pretty(&tokens).map_err(|e| failed(&e))?;
-    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path)).map_err(|e| failed(&e))?;
+    write_private(&beside, &text).and_then(|()| std::fs::rename(&beside, &path)).map_err(|e| failed(&e))?;
     Ok(accounts)
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)
 }
 
 /// Where the tokens lie.

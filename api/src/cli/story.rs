@@ -120,7 +120,8 @@ impl Teller<'_> {
             What::DeadlineFired { run, .. } => format!("{}{}", self.deadline(&run.deadline), pick("届满，转为待办", " is over: somebody has to look")),
             What::CalendarChanged { .. } => pick("按新公布的放假安排重新计算期限", "deadlines are counted anew by the new calendar"),
         };
-        let keyed = event.acted.entered_by.map(|by| self.account(by)).filter(|by| !by.is_empty() && !actor.ends_with(by.as_str()));
+        let staff = |by: &Account| self.definition.file.roles.get(&by.role).is_some_and(|r| r.keys_in);
+        let keyed = event.acted.entered_by.and_then(|by| self.accounts.iter().find(|a| a.id == by)).filter(|by| staff(by)).map(|by| by.name.clone());
         let keyed = keyed.map_or_else(String::new, |by| format!("{}{by}{}", pick("（", " (entered by "), pick("代录）", ")")));
         let gap = if actor.is_empty() { "" } else { self.language.pick("：", " ") };
         Some(format!("{actor}{gap}{said}{keyed}"))
@@ -160,7 +161,7 @@ impl Teller<'_> {
             let old = before.iter().find(|b| b.id == run.id);
             match old {
                 None if run.is_paused() => {}
-                None => out.push(format!("{name}{}{until}{} {}{}", pick("开始，至 ", " runs until "), pick("（", " ("), run.length, pick("）", ")"))),
+                None => out.push(format!("{name}{}{until}{}{}{}", pick("开始，至 ", " runs until "), pick("（", " ("), run.length, pick("）", ")"))),
                 Some(old) if !old.is_paused() && run.is_paused() => out.push(format!("{name}{}", pick("暂停", " is paused"))),
                 Some(old) if old.is_paused() && !run.is_paused() => out.push(format!("{name}{}{until}", pick("恢复，至 ", " goes on, until "))),
                 Some(old) if old.last_day() != run.last_day() => out.push(format!("{name}{}{until}", pick("改为 ", " now ends on "))),

@@ -68,7 +68,7 @@ fn warn(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, run: &clock::Run, 
     let (_, deadline) = clock::declared(rules, case, &run.id)?;
     let notice = &deadline.def.as_ref()?.warns.as_ref()?.notice;
     let mut draft = Draft::new(rules, case.clone(), outside);
-    let tells = draft.told(notice, run.id.proceeding);
+    let tells = draft.told(notice, run.id.proceeding, None);
     let what = What::DeadlineWarned { run: run.id.clone(), before: mark.to_owned(), last_day: run.last_day()?, tells };
     draft.push(what, Acted::engine(Who::Clock), LegalTime::At(outside.now), None);
     Some(draft.finish())

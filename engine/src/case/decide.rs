@@ -459,6 +459,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
+        let applicant = named.iter().find(|(datum, _)| datum == "applicant").map(|(_, value)| value.clone());
         let set = self.keep(named)?;
         let from = target.this().and_then(|id| self.case.proceedings.get(&id)).map(|p| p.state().to_owned());
         let to = transition.to.clone().or_else(|| from.clone()).unwrap_or_default();
@@ -478,7 +479,7 @@ impl<'a> Draft<'a> {
             set,
             number: transition.def.number.as_ref().map(|series| Numbered { series: series.clone(), year: self.outside.now.year(), seq: 0, text: String::new() }),
             forms: transition.def.forms.clone(),
-            tells: transition.def.notices.iter().flat_map(|n| self.told(n, id)).collect(),
+            tells: transition.def.notices.iter().flat_map(|n| self.told(n, id, applicant.as_ref())).collect(),
         };
         let seq = self.push(What::Moved(moved), acted.clone(), legal_at, cause);
         for step in &transition.then {
@@ -635,8 +636,8 @@ impl<'a> Draft<'a> {
         None
     }
 
-    /// Who is told by a notice, each once.
-    pub fn told(&self, notice: &str, from: ProceedingId) -> Vec<Told> {
+    /// Who is told by a notice, each once. `applicant` is what this very step sets of that name.
+    pub fn told(&self, notice: &str, from: ProceedingId, applicant: Option<&Value>) -> Vec<Told> {
         let file = &self.rules.definition.file;
         let Some(def) = file.notices.get(notice) else { return Vec::new() };
         let mut seen = BTreeSet::new();
@@ -648,7 +649,7 @@ impl<'a> Draft<'a> {
         };
         for to in &def.to {
             let sides: Vec<&str> = match to.as_str() {
-                "applicant" | "other_side" => self.applying(to == "applicant"),
+                "applicant" | "other_side" => self.applying(to == "applicant", applicant),
                 side if file.sides.contains_key(side) => vec![side],
                 _ => Vec::new(),
             };
@@ -665,15 +666,11 @@ impl<'a> Draft<'a> {
     }
 
     /// The sides that applied, or the others, by the root's datum `applicant`; a joint application has no others.
-    fn applying(&self, applied: bool) -> Vec<&str> {
-        let datum = self.case.root().and_then(|root| self.case.datum(root.id, "applicant"));
-        let sides = self.rules.definition.file.sides.keys().map(String::as_str);
-        let asked = match datum {
-            Some(Value::Text(side)) => side.as_str(),
-            // Asked for by the very step that sets it: whoever acts is told with everybody else.
-            _ => "",
-        };
+    fn applying(&self, applied: bool, set_now: Option<&Value>) -> Vec<&str> {
+        let datum = set_now.or_else(|| self.case.root().and_then(|root| self.case.datum(root.id, "applicant")));
+        let asked = if let Some(Value::Text(side)) = datum { side.as_str() } else { "" };
         let joint = !self.rules.definition.file.sides.contains_key(asked);
+        let sides = self.rules.definition.file.sides.keys().map(String::as_str);
         sides.filter(|side| if joint { applied } else { (*side == asked) == applied }).collect()
     }
 }
