@@ -12,7 +12,7 @@ use figment::providers::{Format as _, Toml};
 use handlebars::Handlebars;
 use handlebars::template::{HelperTemplate, Parameter, Template, TemplateElement};
 use heyi_engine::case::refusal::Code;
-use serde_json::{Map, Value as Json, json};
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -264,10 +264,11 @@ fn parameter(parameter: &Parameter, names: &[&str]) -> Result<(), String> {
             if names.contains(&name) { Ok(()) } else { Err(format!("there is no name `{name}` here; known are {}", names.join(", "))) }
         }
         Parameter::Subexpression(inner) => {
-            if inner.name() != "eq" {
+            let TemplateElement::Expression(call) = inner.element.as_ref() else { return Err("this cannot be read".to_owned()) };
+            if call.name.as_name() != Some("eq") {
                 return Err("the only helper is (eq name \"word\")".to_owned());
             }
-            inner.params().into_iter().flatten().try_for_each(|p| self::parameter(p, names))
+            call.params.iter().try_for_each(|p| self::parameter(p, names))
         }
     }
 }
@@ -286,12 +287,6 @@ pub fn preferred(accept_language: &str) -> Option<&'static str> {
         }
     }
     best.map(|(_, language)| language)
-}
-
-/// A problem's details as JSON, for tests of texts.
-#[must_use]
-pub fn sample(code: ProblemCode) -> Json {
-    json!(code.names())
 }
 
 #[cfg(test)]

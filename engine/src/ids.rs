@@ -123,7 +123,7 @@ impl LegalTime {
             Self::At(at) => at,
             Self::On(date) => {
                 let midnight = date.and_hms_opt(0, 0, 0).unwrap_or_default();
-                zone.from_local_datetime(&midnight).earliest().map_or_else(|| zone.from_utc_datetime(&midnight), |t| t).fixed_offset()
+                zone.from_local_datetime(&midnight).earliest().unwrap_or_else(|| zone.from_utc_datetime(&midnight)).fixed_offset()
             }
         }
     }

@@ -316,7 +316,8 @@ impl Engine {
             let tx = self.0.store.begin().await?;
             let turn = self.turn(&tx, &request, opened, &accounts).await;
             match turn {
-                Ok(Turn::Write { decision, consequences, loaded, last }) => {
+                Ok(Turn::Write(written)) => {
+                    let Written { decision, consequences, loaded, last } = *written;
                     tx.commit().await?;
                     fault::point("commit");
                     let id = loaded.case.id.ok_or(SubmitError::NoCase)?;
@@ -430,7 +431,7 @@ impl Engine {
             self.write_file(tx, request, id, &key).await?;
         }
         let loaded = Arc::new(Loaded { case: decision.case.clone(), row, key: Some(key) });
-        Ok(Turn::Write { decision, consequences, loaded, last })
+        Ok(Turn::Write(Box::new(Written { decision, consequences, loaded, last })))
     }
 
     async fn write_answer(&self, tx: &DatabaseTransaction, request: &Request, id: CaseId, decision: &Decision) -> Result<(), SubmitError> {
@@ -483,8 +484,16 @@ impl Engine {
     }
 }
 
+/// One commit, written and not yet committed.
+struct Written {
+    decision: Decision,
+    consequences: Consequences,
+    loaded: Arc<Loaded>,
+    last: bool,
+}
+
 enum Turn {
-    Write { decision: Decision, consequences: Consequences, loaded: Arc<Loaded>, last: bool },
+    Write(Box<Written>),
     Nothing(Arc<Loaded>),
     Repeated(Arc<Loaded>, Vec<Event>),
 }

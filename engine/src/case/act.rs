@@ -100,7 +100,7 @@ pub(super) fn case_action(draft: &mut Draft<'_>, command: &Command, action: &str
     // A consent is the person's own: the input may name whose it is as well as `for`.
     let for_ = command.for_.or_else(|| if action == "consent" { person_of(&input, "person") } else { None });
     let ask = Ask { by: &by.by, this: None, for_, evidence: &command.evidence, on: legal_at, offering: matches!(action, "file") };
-    let (acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![r])?;
+    let (acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
     match action {
         "record" => {
             let set = draft.keep(input.into_iter().collect())?;
@@ -142,7 +142,7 @@ fn open(draft: &mut Draft<'_>, command: &Command, ty: &Type, legal_at: LegalTime
         return Err(vec![Refusal::new(Code::Limit, definition.root.clone())]);
     }
     let ask = Ask { by: &transition.def.by, this: None, for_: command.for_, evidence: &[], on: legal_at, offering: false };
-    let (acted, side) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![r])?;
+    let (acted, side) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
     let Value::Record(facts) = draft.input(&command.input, ty, &IndexMap::new())? else { return Ok(()) };
     draft.push(What::CaseOpened { workflow: definition.file.workflow.clone() }, acted.clone(), legal_at, None);
     if !facts.is_empty() {
@@ -298,7 +298,7 @@ pub(super) fn assent(draft: &mut Draft<'_>, command: &Command, kind: &Kind, lega
         _ => Answer::Withdrawn,
     };
     let ask = Ask { by: &def.of, this: Some(id), for_: command.for_, evidence: &command.evidence, on: legal_at, offering: false };
-    let (mut acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![r])?;
+    let (mut acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
     let mut counts_for = vec![acted.who];
     // An agent's answer counts for each party it acts for; one who may answer for several does so one by one.
     if let Who::Person(agent) = acted.who {

@@ -109,7 +109,7 @@ fn option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, tra
     let ask = Ask { by: &transition.def.by, this, for_: None, evidence: &[], on: now, offering: true };
     let (mut refusals, side) = match permit::act(rules, case, outside, &ask) {
         Ok((_, side)) => (Vec::new(), side),
-        Err(refusal) => (vec![refusal], None),
+        Err(refusal) => (vec![*refusal], None),
     };
     let mut blocked = obstacles(rules, case, kind, transition, target, side.as_deref(), now);
     let mut for_: Vec<PersonId> = people(&ways);
@@ -140,7 +140,7 @@ fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Ki
     }
     let ways = permit::standings(rules, case, outside.me, &def.of, Some(p.id), now);
     let ask = Ask { by: &def.of, this: Some(p.id), for_: None, evidence: &[], on: now, offering: true };
-    let mut refusals: Vec<Refusal> = permit::act(rules, case, outside, &ask).err().into_iter().collect();
+    let mut refusals: Vec<Refusal> = permit::act(rules, case, outside, &ask).err().map(|r| *r).into_iter().collect();
     let round = p.round.as_ref()?;
     if round.lapsed {
         refusals.push(Refusal::new(Code::Assent, kind.name.clone()).detail("reason", "lapsed"));
@@ -172,7 +172,7 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
     }
     let ways = permit::standings(rules, case, outside.me, &by.by, None, now);
     let ask = Ask { by: &by.by, this: None, for_: None, evidence: &[], on: now, offering: true };
-    refusals.extend(permit::act(rules, case, outside, &ask).err());
+    refusals.extend(permit::act(rules, case, outside, &ask).err().map(|r| *r));
     let mut input = act::input_type(rules.definition, action)?.json_schema();
     let people: Vec<String> = case.people.keys().map(ToString::to_string).collect();
     match action {

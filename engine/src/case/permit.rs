@@ -79,18 +79,18 @@ fn acts_as(me: &Account, person: &Person, side: &str, on: LegalTime) -> bool {
 ///
 /// # Errors
 /// Who would have to act, or that it is not said for whom, or that the evidence is missing.
-pub fn act(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, ask: &Ask<'_>) -> Result<(Acted, Option<String>), Refusal> {
+pub fn act(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, ask: &Ask<'_>) -> Result<(Acted, Option<String>), Box<Refusal>> {
     let ways = standings(rules, case, outside.me, ask.by, ask.this, ask.on);
     let chosen = match ask.for_ {
         Some(person) => ways.iter().find(|s| s.who == Who::Person(person)),
         None => ways.first(),
     };
-    let Some(standing) = chosen else { return Err(nobody(rules, case, outside.me, ask)) };
+    let Some(standing) = chosen else { return Err(Box::new(nobody(rules, case, outside.me, ask))) };
     if standing.keyed_in && ask.evidence.is_empty() && !ask.offering {
-        return Err(Refusal::new(Code::Evidence, standing.as_.clone()).field("evidence").unlocked_by("case.file"));
+        return Err(Box::new(Refusal::new(Code::Evidence, standing.as_.clone()).field("evidence").unlocked_by("case.file")));
     }
     if let Some(missing) = ask.evidence.iter().find(|id| !case.files.iter().any(|f| f.id == **id)) {
-        return Err(Refusal::new(Code::Evidence, missing.to_string()).field("evidence").unlocked_by("case.file"));
+        return Err(Box::new(Refusal::new(Code::Evidence, missing.to_string()).field("evidence").unlocked_by("case.file")));
     }
     let entered_by = standing.keyed_in.then_some(outside.me.id);
     let through_account = !standing.keyed_in && matches!(standing.who, Who::Person(_));
