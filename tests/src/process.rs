@@ -7,9 +7,13 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// Settings of the caller's shell that must not reach the process under test.
 const SETTINGS_PREFIX: &str = "HEYI_";
+
+/// How long a process that should end by itself may take before the test gives up on it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The `heyi` binary of the profile that this test was built with, built when it is not there or is older than its sources.
 ///
@@ -87,6 +91,27 @@ impl Ran {
     #[must_use]
     pub fn heyi<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(args: I) -> Self {
         Self::of(&mut command(args))
+    }
+
+    /// Runs a command that should end by itself, and ends it when it does not within a minute.
+    ///
+    /// # Panics
+    /// When it had to be ended.
+    #[must_use]
+    pub fn ending(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("heyi can be started");
+        let until = Instant::now() + PATIENCE;
+        while child.try_wait().expect("a child can be asked").is_none() {
+            if Instant::now() > until {
+                drop(child.kill());
+                let Output { stdout, stderr, .. } = child.wait_with_output().expect("a dead child can be read");
+                panic!("it went on and on:\n{}\n{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let Output { status, stdout, stderr } = child.wait_with_output().expect("a dead child can be read");
+        let text = |bytes| String::from_utf8(bytes).expect("heyi speaks UTF-8");
+        Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }
 
     /// The same, if the exit status is this one.

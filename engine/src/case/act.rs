@@ -319,7 +319,8 @@ pub(super) fn assent(draft: &mut Draft<'_>, command: &Command, kind: &Kind, lega
     if command.for_.is_none() {
         let open = permit::standings(draft.rules, &draft.case, draft.outside.me, &def.of, Some(id), legal_at).into_iter().find(|s| {
             let answered = draft.case.proceedings[&id].round.as_ref().is_some_and(|r| r.answers.contains_key(&(s.as_.clone(), s.who)));
-            !answered && (!s.keyed_in || !command.evidence.is_empty())
+            // What staff key in says for whom: paper is somebody's.
+            !answered && !s.keyed_in
         });
         if let Some(open) = open {
             let is_agent = |who: Who| matches!(who, Who::Person(p) if !draft.case.people[&p].party);

@@ -104,6 +104,9 @@ pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Co
     let mut draft = Draft::new(rules, case.clone(), outside);
     let legal_at = legal_at(rules, outside, command)?;
     let Some((kind, action)) = command.action.split_once('.') else { return Err(unknown_action(rules, &command.action)) };
+    if case.version > 0 && !case.is_open() {
+        return Err(vec![Refusal::new(Code::Closed, case.workflow.clone())]);
+    }
     if kind == "case" {
         act::case_action(&mut draft, command, action, legal_at)?;
     } else {
@@ -234,7 +237,9 @@ pub fn obstacles(rules: Rules<'_>, case: &Case, kind: &Kind, transition: &Transi
             }
         }
         for seat in needs.seats.iter().filter(|s| case.holder(s, target.this()).is_none()) {
-            out.push(Refusal::new(Code::Seat, seat.clone()).unlocked_by("case.seat").law(law));
+            let mut refusal = Refusal::new(Code::Seat, seat.clone()).law(law);
+            refusal.unlocked_by = permit::seated_by(rules, seat);
+            out.push(refusal);
         }
     }
     if let Some(name) = &transition.def.within {
@@ -492,7 +497,7 @@ impl<'a> Draft<'a> {
         let rules = self.rules;
         let by_rule = || Acted::engine(Who::Rule);
         match step {
-            Step::EndChildren => self.end_children(this, legal_at, cause),
+            Step::End { kind } => self.end_children(this, kind.as_deref(), legal_at, cause),
             Step::Open { kind, for_each, with } => {
                 let kind = &rules.definition.kinds[kind.as_str()];
                 let Some(transition) = kind.opening() else { return Ok(()) };
@@ -561,16 +566,16 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Takes every open child to its `ends_as`, the children of children first.
-    fn end_children(&mut self, this: ProceedingId, legal_at: LegalTime, cause: u64) -> Result<(), Refusals> {
-        let children: Vec<ProceedingId> = self.case.proceedings.values().filter(|p| p.parent == Some(this) && p.is_open()).map(|p| p.id).collect();
+    /// Takes every open child, or those of a kind, to its `ends_as`, the children of children first.
+    fn end_children(&mut self, this: ProceedingId, kind: Option<&str>, legal_at: LegalTime, cause: u64) -> Result<(), Refusals> {
+        let children: Vec<ProceedingId> = self.case.proceedings.values().filter(|p| p.parent == Some(this) && p.is_open() && kind.is_none_or(|k| p.kind == k)).map(|p| p.id).collect();
         for id in children {
             let (kind, from, at) = {
                 let p = &self.case.proceedings[&id];
                 (p.kind.clone(), p.state().to_owned(), legal_at.or_later(p.last().legal_at))
             };
             let Some(to) = self.rules.definition.kinds[kind.as_str()].def.ends_as.clone() else { continue };
-            self.end_children(id, at, cause)?;
+            self.end_children(id, None, at, cause)?;
             let final_ = self.rules.definition.kinds[kind.as_str()].state(&to).and_then(|s| s.final_.clone());
             let moved = Moved {
                 proceeding: id,
@@ -647,8 +652,12 @@ impl<'a> Draft<'a> {
                 out.push(Told { notice: notice.to_owned(), who, as_: as_.to_owned(), required: def.service == Some(ServiceDef::Required) && matches!(who, Who::Person(_)) });
             }
         };
-        for to in &def.to {
-            let sides: Vec<&str> = match to.as_str() {
+        for (place, to) in def.to.iter().enumerate() {
+            if to.when().is_some() && !self.told_when(notice, place, from) {
+                continue;
+            }
+            let to = to.name();
+            let sides: Vec<&str> = match to {
                 "applicant" | "other_side" => self.applying(to == "applicant", applicant),
                 side if file.sides.contains_key(side) => vec![side],
                 _ => Vec::new(),
@@ -657,12 +666,20 @@ impl<'a> Draft<'a> {
                 self.case.people.values().filter(|p| p.side == side).for_each(|p| add(Who::Person(p.id), side));
             }
             if file.roles.contains_key(to) {
-                self.outside.accounts.iter().filter(|a| &a.role == to).for_each(|a| add(Who::Account(a.id), to));
+                self.outside.accounts.iter().filter(|a| a.role == to).for_each(|a| add(Who::Account(a.id), to));
             } else if let Some(account) = self.case.holder(to, Some(from)) {
                 add(Who::Account(account), to);
             }
         }
         out
+    }
+
+    /// Whether the condition of a recipient holds.
+    fn told_when(&self, notice: &str, place: usize, from: ProceedingId) -> bool {
+        let Some(kind) = self.case.proceedings.get(&from).map(|p| p.kind.clone()) else { return false };
+        let Some(guard) = self.rules.definition.told_when.get(&(notice.to_owned(), place, kind)) else { return false };
+        let legal_at = self.events.last().map_or(LegalTime::At(self.outside.now), |e| e.legal_at);
+        guard.eval(&Scope::of(self.rules, &self.case, from, legal_at)).is_true()
     }
 
     /// The sides that applied, or the others, by the root's datum `applicant`; a joint application has no others.

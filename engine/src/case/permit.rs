@@ -85,6 +85,11 @@ pub fn act(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, ask: &Ask<'_>) 
         Some(person) => ways.iter().find(|s| s.who == Who::Person(person)),
         None => ways.first(),
     };
+    let keyed_ways = ways.iter().filter(|s| s.keyed_in).count();
+    if ask.for_.is_none() && !ask.offering && keyed_ways > 1 && chosen.is_some_and(|s| s.keyed_in) {
+        // Paper is somebody's: whoever keys it in says whose.
+        return Err(Box::new(Refusal::new(Code::Party, ask.by.join(", ")).field("for").detail("reason", "say_for_whom")));
+    }
     let Some(standing) = chosen else { return Err(Box::new(nobody(rules, case, outside.me, ask))) };
     if standing.keyed_in && ask.evidence.is_empty() && !ask.offering {
         return Err(Box::new(Refusal::new(Code::Evidence, standing.as_.clone()).field("evidence").unlocked_by("case.file")));
@@ -136,9 +141,27 @@ fn nobody(rules: Rules<'_>, case: &Case, me: &Account, ask: &Ask<'_>) -> Refusal
         declared && case.holder(b, ask.this).is_none()
     });
     match empty_seat {
-        Some(seat) => Refusal::new(Code::Seat, seat.clone()).unlocked_by("case.seat"),
+        Some(seat) => {
+            let mut refusal = Refusal::new(Code::Seat, seat.clone());
+            refusal.unlocked_by = seated_by(rules, seat);
+            refusal
+        }
         None => Refusal::new(Code::Role, wanted),
     }
+}
+
+/// The actions that fill a seat.
+#[must_use]
+pub fn seated_by(rules: Rules<'_>, seat: &str) -> Vec<String> {
+    let mut out = Vec::new();
+    for kind in rules.definition.kinds.values() {
+        let fills = |t: &&crate::definition::Transition| t.then.iter().any(|s| matches!(s, crate::definition::Step::Seat { seat: filled, .. } if filled == seat));
+        out.extend(kind.transitions.values().filter(fills).map(|t| format!("{}.{}", kind.name, t.name)));
+    }
+    if !rules.definition.file.actions.seat.by.is_empty() && !seat.starts_with("this.") {
+        out.push("case.seat".to_owned());
+    }
+    out
 }
 
 /// One who is asked in a round, and what was answered.

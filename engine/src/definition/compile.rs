@@ -36,7 +36,12 @@ pub struct Definition {
     pub kinds: IndexMap<String, Kind>,
     /// For each notice what its template may show.
     pub notice_fields: IndexMap<String, IndexMap<String, GuardType>>,
+    /// Conditions of recipients: by notice, place in its `to`, and kind of the proceeding that sends it.
+    pub told_when: Conditions,
 }
+
+/// Conditions of recipients.
+pub type Conditions = BTreeMap<(String, usize, String), Guard>;
 
 /// The value of a policy parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +155,11 @@ pub struct Transition {
 /// A step of `then`.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// End every open child.
-    EndChildren,
+    /// End every open child, or those of one kind.
+    End {
+        /// The kind; none means all.
+        kind: Option<String>,
+    },
     /// Open proceedings of a kind.
     Open {
         /// The kind.
@@ -278,7 +286,7 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
         c.say("proceedings", format!("{} proceedings say `root: true`", roots.len()), Some("exactly one opens with the case".to_owned()));
     }
     let mut definition =
-        Definition { canonical, digest, zone, root, facts, policy, kinds: IndexMap::new(), notice_fields: IndexMap::new(), file };
+        Definition { canonical, digest, zone, root, facts, policy, kinds: IndexMap::new(), notice_fields: IndexMap::new(), told_when: Conditions::new(), file };
     for (name, def) in &definition.file.proceedings {
         let data = c.types(&format!("proceedings.{name}.data"), &def.data);
         definition.kinds.insert(
@@ -293,7 +301,7 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
         let kind = c.kind(&definition, &name, &mut seen);
         definition.kinds.insert(name, kind);
     }
-    definition.notice_fields = c.notices(&definition);
+    (definition.notice_fields, definition.told_when) = c.notices(&definition);
     c.forms(&definition);
     (definition, c.mistakes)
 }
@@ -509,6 +517,7 @@ impl Compiler<'_> {
         }
         for (state, state_def) in &def.states {
             let Some(lapses) = state_def.assents.as_ref().and_then(|a| a.lapses.as_deref()) else { continue };
+            let grace = state_def.assents.as_ref().and_then(|a| a.grace.as_deref());
             if let Some(length) = self.length(d, &format!("{key}.states.{state}.assents.lapses"), lapses) {
                 let name = format!("{name}_{state}_answers");
                 let deadline = Deadline {
@@ -517,7 +526,7 @@ impl Compiler<'_> {
                     due: Due::Round { state: state.clone(), length },
                     lives_in: BTreeSet::from([state.clone()]),
                     runs_while: None,
-                    grace: None,
+                    grace: grace.and_then(|g| self.length(d, &format!("{key}.states.{state}.assents.grace"), g)),
                     warns: Vec::new(),
                     fires: Vec::new(),
                 };
@@ -639,10 +648,14 @@ impl Compiler<'_> {
         };
         match step {
             StepDef { end: Some(end), open: None, fire: None, seat: None, vacate: None, .. } => {
-                if end != "children" {
-                    self.say(&format!("{key}.end"), "only `end: children` is known", None);
+                let kind_of = d.file.proceedings.get(end);
+                match (end.as_str(), kind_of) {
+                    ("children", _) => {}
+                    (_, Some(child)) if child.of.as_deref() == Some(kind.name.as_str()) && child.ends_as.is_some() => {}
+                    (_, Some(_)) => self.say(&format!("{key}.end"), format!("`{end}` is no child of `{}` that says `ends_as`", kind.name), None),
+                    _ => self.unknown(&format!("{key}.end"), "proceeding", end, d.kinds.keys().map(String::as_str).chain(["children"]).collect::<Vec<_>>()),
                 }
-                Some(Step::EndChildren)
+                Some(Step::End { kind: kind_of.map(|_| end.clone()) })
             }
             StepDef { open: Some(open), end: None, fire: None, seat: None, vacate: None, .. } => {
                 let Some(target) = d.file.proceedings.get(open) else {
@@ -796,7 +809,7 @@ impl Compiler<'_> {
         Some(Deadline { name: name.to_owned(), def: Some(def.clone()), due, lives_in, runs_while, grace, warns, fires: def.fires.clone() })
     }
 
-    fn notices(&mut self, d: &Definition) -> IndexMap<String, IndexMap<String, GuardType>> {
+    fn notices(&mut self, d: &Definition) -> (IndexMap<String, IndexMap<String, GuardType>>, Conditions) {
         let mut users: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for kind in d.kinds.values() {
             for transition in kind.def.transitions.values() {
@@ -809,11 +822,12 @@ impl Compiler<'_> {
             }
         }
         let mut out = IndexMap::new();
+        let mut conditions = BTreeMap::new();
         for (name, def) in &d.file.notices {
             let key = format!("notices.{name}");
             for (i, to) in def.to.iter().enumerate() {
-                if !matches!(to.as_str(), "applicant" | "other_side") {
-                    self.who(d, &format!("{key}.to[{i}]"), std::slice::from_ref(to), None);
+                if !matches!(to.name(), "applicant" | "other_side") {
+                    self.who(d, &format!("{key}.to[{i}]"), &[to.name().to_owned()], None);
                 }
             }
             let mut fields: IndexMap<String, GuardType> = IndexMap::new();
@@ -823,6 +837,14 @@ impl Compiler<'_> {
             };
             for kind in kinds {
                 let roots = names::roots(d, kind, Reach::Case);
+                for (i, when) in def.to.iter().enumerate().filter_map(|(i, to)| Some((i, to.when()?))) {
+                    let guard = self.guard(&format!("{key}.to[{i}].when"), when, &roots, &GuardType::Bool);
+                    let opens = d.kinds[*kind].def.transitions.values().any(|t| t.from.as_slice() == ["new"] && t.notices.contains(name));
+                    if opens {
+                        self.say(&format!("{key}.to[{i}].when"), format!("`{kind}` sends this notice when it opens, when there is nothing to ask yet"), None);
+                    }
+                    conditions.extend(guard.map(|g| ((name.clone(), i, (*kind).to_owned()), g)));
+                }
                 for (field, source) in &def.data {
                     if let Some((_, ty)) = self.name(&format!("{key}.data.{field}"), source, &roots) {
                         match fields.get_mut(field) {
@@ -847,7 +869,7 @@ impl Compiler<'_> {
             }
             out.insert(name.clone(), fields);
         }
-        out
+        (out, conditions)
     }
 
     fn forms(&mut self, d: &Definition) {

@@ -301,8 +301,9 @@ pub struct NoticeDef {
     pub title: Localized,
     /// Its code in the catalogue, as N05.
     pub code: String,
-    /// Sides, seats, roles; `applicant` and `other_side` follow the root's datum `applicant`.
-    pub to: Vec<String>,
+    /// Sides, seats, roles; `applicant` and `other_side` follow the root's datum `applicant`. With `{to: …, when: …}`
+    /// only when that holds.
+    pub to: Vec<ToDef>,
     /// `required`: a work item waits until each recipient is served or given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceDef>,
@@ -315,6 +316,46 @@ pub struct NoticeDef {
     /// A calendar invitation that goes with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<InvitationDef>,
+}
+
+/// Who is told.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ToDef {
+    /// Always.
+    Always(String),
+    /// Only under a condition.
+    When(ToWhen),
+}
+
+/// Who is told under a condition.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ToWhen {
+    /// A side, seat or role.
+    pub to: String,
+    /// The condition, over the proceeding that sends the notice, as it stands before the step.
+    pub when: String,
+}
+
+impl ToDef {
+    /// The side, seat or role.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Always(name) => name,
+            Self::When(to) => &to.to,
+        }
+    }
+
+    /// The condition.
+    #[must_use]
+    pub fn when(&self) -> Option<&str> {
+        match self {
+            Self::Always(_) => None,
+            Self::When(to) => Some(&to.when),
+        }
+    }
 }
 
 /// Whether a notice must be served.
@@ -459,6 +500,9 @@ pub struct AssentsDef {
     /// How long the round stays open.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lapses: Option<String>,
+    /// How long the clock waits for answers given in time and entered late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace: Option<String>,
 }
 
 /// What an assent binds to.
@@ -577,7 +621,7 @@ pub struct NeedsDef {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepDef {
-    /// `children`: take every open child to its `ends_as`.
+    /// `children`, or a kind: take every open child, or those of the kind, to its `ends_as`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
     /// Open a proceeding of this kind below this one.
