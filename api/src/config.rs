@@ -140,15 +140,22 @@ impl Config {
         self.data_dir.join(name)
     }
 
-    /// The settings as TOML, without secrets.
+    /// The settings without their secrets.
     #[must_use]
-    pub fn shown(&self) -> String {
+    pub fn without_secrets(&self) -> Self {
         let mut copy = self.clone();
         for url in [&mut copy.database_url, &mut copy.smtp_url] {
             if let Some(text) = url {
                 *text = without_password(text);
             }
         }
+        copy
+    }
+
+    /// The settings as TOML, without secrets.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        let copy = self.without_secrets();
         Figment::from(Serialized::defaults(copy)).extract::<toml_value::Table>().map(|t| t.to_string()).unwrap_or_default()
     }
 

@@ -228,9 +228,14 @@ fn signing_key(config: &Config) -> Result<PrivateKey, StartError> {
     let path = config.below("keys").join("signing.pem");
     let failed = |error: &dyn std::fmt::Display| StartError::File { what: "the signing key".to_owned(), problem: error.to_string() };
     if !path.exists() {
+        // Written beside and linked into place, so that a crash leaves no half key and a race only one.
+        let beside = path.with_extension("new");
         std::fs::create_dir_all(config.below("keys")).map_err(|e| failed(&e))?;
-        let made = PrivateKey::from_seed(random()).save(&path);
-        if let Err(error) = made
+        let _ = std::fs::remove_file(&beside);
+        PrivateKey::from_seed(random()).save(&beside).map_err(|e| failed(&e))?;
+        let linked = std::fs::hard_link(&beside, &path);
+        std::fs::remove_file(&beside).map_err(|e| failed(&e))?;
+        if let Err(error) = linked
             && !path.exists()
         {
             return Err(failed(&error));

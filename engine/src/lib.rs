@@ -17,3 +17,4 @@ pub mod store;
 #[cfg(feature = "store")]
 pub mod submit;
 pub mod value;
+pub mod yaml;

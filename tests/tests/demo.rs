@@ -242,7 +242,7 @@ fn entries(package: &Path) -> Vec<(String, Vec<u8>)> {
             let mut entry = zip.by_index(i).expect("entries can be read");
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes).expect("entries can be read");
-            (entry.name().to_owned(), bytes)
+            (entry.name().expect("names are UTF-8").into_owned(), bytes)
         })
         .collect()
 }

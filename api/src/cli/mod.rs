@@ -177,7 +177,7 @@ fn on_runtime(work: impl Future<Output = Outcome>) -> Outcome {
 fn config(place: &Place, json: bool) -> Outcome {
     let config = place.read(None)?;
     if json {
-        println!("{}", serde_json::json!({"settings": config.shown()}));
+        println!("{}", serde_json::to_string(&config.without_secrets())?);
     } else {
         print!("{}", config.shown());
     }

@@ -2,14 +2,15 @@
 
 use super::Language;
 use chrono::Datelike as _;
+use heyi_engine::calendar::{Length, Unit};
 use heyi_engine::case::clock::Run;
 use heyi_engine::case::consequences::Notice;
 use heyi_engine::case::event::{Acted, Answer, Event, Moved, What, Who};
 use heyi_engine::case::refusal::Refusal;
 use heyi_engine::case::{Account, Case};
 use heyi_engine::definition::Definition;
-use heyi_engine::definition::file::Localized;
-use heyi_engine::ids::LegalTime;
+use heyi_engine::definition::file::{AssentForm, Localized};
+use heyi_engine::ids::{LegalTime, ProceedingId};
 use indexmap::IndexMap;
 
 /// Tells what happened in one case.
@@ -110,8 +111,9 @@ impl Teller<'_> {
                 let purpose = self.definition.file.consents.get(purpose).map_or(purpose.clone(), |c| self.text(&c.title, purpose).to_owned());
                 format!("{}{purpose}", if *given { pick("同意：", "consents: ") } else { pick("撤回同意：", "withdraws the consent: ") })
             }
-            What::Assented { answer, .. } => match answer {
-                Answer::Given => pick("同意（签署）", "agrees (signs)"),
+            What::Assented { answer, proceeding, .. } => match answer {
+                Answer::Given if self.asks_signatures(case, *proceeding) => pick("签署", "signs"),
+                Answer::Given => pick("同意", "agrees"),
                 Answer::Refused => pick("不同意", "refuses"),
                 Answer::Withdrawn => pick("撤回答复", "takes the answer back"),
             },
@@ -125,6 +127,14 @@ impl Teller<'_> {
         let keyed = keyed.map_or_else(String::new, |by| format!("{}{by}{}", pick("（", " (entered by "), pick("代录）", ")")));
         let gap = if actor.is_empty() { "" } else { self.language.pick("：", " ") };
         Some(format!("{actor}{gap}{said}{keyed}"))
+    }
+
+    /// Whether the last round of a proceeding asked for signatures.
+    fn asks_signatures(&self, case: &Case, proceeding: ProceedingId) -> bool {
+        let Some(p) = case.proceedings.get(&proceeding) else { return false };
+        let Some(kind) = self.definition.kinds.get(&p.kind) else { return false };
+        let asked = p.timeline.iter().rev().find_map(|m| kind.def.states.get(&m.state)?.assents.as_ref());
+        asked.is_some_and(|a| a.as_ == AssentForm::Signature)
     }
 
     fn moved(&self, moved: &Moved) -> String {
@@ -150,6 +160,25 @@ impl Teller<'_> {
         }
     }
 
+    /// How long a deadline is, as the engine explains it.
+    fn length(&self, said: &str) -> String {
+        let (every, one) = said.strip_prefix("every ").map_or(("", said), |one| ("每", one));
+        match (self.language, one.parse::<Length>()) {
+            (Language::English, _) => said.to_owned(),
+            (Language::Chinese, Err(_)) => "按约定的日期".to_owned(),
+            (Language::Chinese, Ok(length)) => {
+                let unit = match length.unit {
+                    Unit::Hours => "小时",
+                    Unit::CalendarDays => "个自然日",
+                    Unit::WorkingDays => "个工作日",
+                    Unit::Months => "个月",
+                    Unit::Years => "年",
+                };
+                format!("{every}{}{unit}", length.n)
+            }
+        }
+    }
+
     /// What changed between two sets of live deadlines.
     #[must_use]
     pub fn deadlines(&self, before: &[Run], after: &[Run]) -> Vec<String> {
@@ -161,7 +190,7 @@ impl Teller<'_> {
             let old = before.iter().find(|b| b.id == run.id);
             match old {
                 None if run.is_paused() => {}
-                None => out.push(format!("{name}{}{until}{}{}{}", pick("开始，至 ", " runs until "), pick("（", " ("), run.length, pick("）", ")"))),
+                None => out.push(format!("{name}{}{until}{}{}{}", pick("开始，至 ", " runs until "), pick("（", " ("), self.length(&run.length), pick("）", ")"))),
                 Some(old) if !old.is_paused() && run.is_paused() => out.push(format!("{name}{}", pick("暂停", " is paused"))),
                 Some(old) if old.is_paused() && !run.is_paused() => out.push(format!("{name}{}{until}", pick("恢复，至 ", " goes on, until "))),
                 Some(old) if old.last_day() != run.last_day() => out.push(format!("{name}{}{until}", pick("改为 ", " now ends on "))),

@@ -12,8 +12,6 @@ use super::{Calendar, Names, RESERVED, Year, is_weekend};
 
 /// The largest file that is read.
 const MAX_BYTES: usize = 1 << 20;
-/// The most pieces (scalars, lists, maps) in one file, aliases unfolded.
-const MAX_NODES: usize = 50_000;
 /// The most mistakes that are told at once.
 const MAX_MISTAKES: usize = 200;
 /// The longest text, in characters.
@@ -93,27 +91,7 @@ pub(super) fn read(source: &str) -> Result<Calendar, Vec<Mistake>> {
             "the file is larger than {MAX_BYTES} bytes"
         ))]);
     }
-    let options = serde_saphyr::options! {
-        with_snippet: false,
-        // We tell duplicate keys ourselves, together with the other mistakes.
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
-        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
-        strict_booleans: true,
-        leading_zero_numbers_as_strings: true,
-        underscored_numbers_as_strings: true,
-        reject_unsupported_tags: true,
-        budget: serde_saphyr::budget! { max_nodes: MAX_NODES, max_depth: 16 },
-    };
-    let root: Node = serde_saphyr::from_str_with_options(source, options).map_err(|error| {
-        let (line, column) = error
-            .location()
-            .map_or((0, 0), |place| (place.line(), place.column()));
-        vec![Mistake {
-            line,
-            column,
-            ..whole(format!("this cannot be read as YAML: {error}"))
-        }]
-    })?;
+    let root: Node = crate::yaml::read(source).map(Node::from).map_err(|error| vec![Mistake { line: error.line, column: error.column, ..whole(error.message) }])?;
     let mut reader = Reader {
         mistakes: Vec::new(),
     };

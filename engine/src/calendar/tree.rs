@@ -1,9 +1,6 @@
-//! A YAML file as a tree in which each piece remembers where it stands. It knows nothing of calendars.
+//! The pieces of a calendar file, each with its place: a calendar knows only texts, lists and groups of keys.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
+use crate::yaml;
 
 /// A place in the file.
 pub(super) type Place = (u64, u64);
@@ -39,83 +36,24 @@ impl Value {
     }
 }
 
-impl<'de> Deserialize<'de> for Node {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Spanned {
-            value, referenced, ..
-        } = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Node {
-            value,
-            place: (referenced.line(), referenced.column()),
-        })
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ValueVisitor)
-    }
-}
-
-struct ValueVisitor;
-
-impl<'de> Visitor<'de> for ValueVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text, a list or a group of keys")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other("true or false"))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
-        Ok(Value::Other("a number"))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Value, E> {
-        Ok(Value::Other("a number"))
-    }
-
-    fn visit_i128<E>(self, _: i128) -> Result<Value, E> {
-        Ok(Value::Other("a number"))
-    }
-
-    fn visit_u128<E>(self, _: u128) -> Result<Value, E> {
-        Ok(Value::Other("a number"))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
-        Ok(Value::Other("a number"))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Other("empty"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let mut nodes = Vec::new();
-        while let Some(node) = list.next_element()? {
-            nodes.push(node);
-        }
-        Ok(Value::List(nodes))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut entries = Vec::new();
-        while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
-            let place = (key.referenced.line(), key.referenced.column());
-            entries.push(Entry {
-                key: key.value,
-                place,
-                node,
-            });
-        }
-        Ok(Value::Map(entries))
+impl From<yaml::At> for Node {
+    fn from(at: yaml::At) -> Self {
+        let place = (at.referenced.line(), at.referenced.column());
+        let value = match at.value {
+            yaml::Node::Text(text) => Value::Text(text),
+            yaml::Node::List(items) => Value::List(items.into_iter().map(Node::from).collect()),
+            yaml::Node::Map(entries) => {
+                let entry = |(key, node): (serde_saphyr::Spanned<String>, yaml::At)| Entry {
+                    place: (key.referenced.line(), key.referenced.column()),
+                    key: key.value,
+                    node: node.into(),
+                };
+                Value::Map(entries.into_iter().map(entry).collect())
+            }
+            yaml::Node::Null => Value::Other("empty"),
+            yaml::Node::Bool(_) => Value::Other("true or false"),
+            yaml::Node::Int(_) => Value::Other("a number"),
+        };
+        Node { value, place }
     }
 }

@@ -1,7 +1,6 @@
 //! The workflow language: from a file to a definition that the engine can decide by.
 //!
-//! `file` is the shape of the file as types; `tree` reads YAML with places; `shape` holds the tree against the
-//! types; `compile` resolves names and reads the expressions; `check` asks the law-shaped questions. A definition is
+//! `file` is the shape of the file as types; `shape` holds a YAML tree against the types; `compile` resolves names and reads the expressions; `check` asks the law-shaped questions. A definition is
 //! known by the SHA-256 of its canonical form, and a case stays under the one that it was opened with.
 
 pub mod check;
@@ -9,11 +8,11 @@ pub mod compile;
 pub mod file;
 pub mod names;
 pub mod shape;
-pub mod tree;
 
 pub use compile::{Deadline, Definition, Due, Kind, Step, StepOn, Transition};
 pub use file::WorkflowFile;
 
+use crate::yaml;
 use serde::Serialize;
 use serde_json::Value as Json;
 use std::fmt;
@@ -68,6 +67,12 @@ impl Mistakes {
     }
 }
 
+impl From<yaml::SyntaxError> for Mistakes {
+    fn from(error: yaml::SyntaxError) -> Self {
+        Self::one(Mistake { line: error.line.max(1), column: error.column.max(1), key: String::new(), message: error.message, hint: None })
+    }
+}
+
 /// The known name nearest to a wrong one, if near enough to ask "did you mean".
 #[must_use]
 pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -101,7 +106,7 @@ pub fn load_pinned(canonical: &str) -> Result<Definition, Mistakes> {
 /// # Errors
 /// Every mistake that can be seen at once: first of syntax, then of shape, then of names and rules.
 pub fn load(source: &str) -> Result<Definition, Mistakes> {
-    let tree = tree::read(source)?;
+    let tree = yaml::read(source)?;
     let (json, places) = shape::fit(&tree, &json_schema())?;
     let file: WorkflowFile = serde_json::from_value(json)
         .map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;

@@ -2,8 +2,8 @@
 //!
 //! Here: the schema keywords that `schemars` makes of our types, no more. Not here: names and references (`check`).
 
-use super::tree::{At, Node};
 use super::{Mistake, Mistakes, nearest};
+use crate::yaml::{At, Node};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use crate::case::Account;
 use crate::definition::file::Localized;
-use crate::definition::{Definition, Mistake, Mistakes, shape, tree};
+use crate::definition::{Definition, Mistake, Mistakes, shape};
 use crate::ids::{AccountId, uuid_v7};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone as _};
 use indexmap::IndexMap;
@@ -168,7 +168,7 @@ pub struct CastMember {
 }
 
 fn read<T: DeserializeOwned + JsonSchema>(source: &str) -> Result<(T, shape::Places), Mistakes> {
-    let tree = tree::read(source)?;
+    let tree = crate::yaml::read(source)?;
     let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
     let (json, places) = shape::fit(&tree, &schema)?;
     serde_json::from_value(json).map(|value| (value, places)).map_err(|e| Mistakes::one(Mistake::whole(e.to_string())))

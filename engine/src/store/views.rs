@@ -24,6 +24,8 @@ pub struct Worklist {
     pub after: Option<(i64, String)>,
     /// At most this many.
     pub limit: u64,
+    /// Workflows whose cases are seen even by an account that else sees only its own.
+    pub all_of: Vec<String>,
 }
 
 /// Whether an account sees every case: staff of the committee, and accounts of the training room.
@@ -41,7 +43,8 @@ impl Store {
         let mut query = case::Entity::find();
         if let Some(account) = only_for {
             let mine = Query::select().column(case_access::Column::CaseId).from(case_access::Entity).and_where(case_access::Column::Account.eq(account.id.to_string())).to_owned();
-            query = query.filter(case::Column::Id.in_subquery(mine));
+            let seen = Condition::any().add(case::Column::Id.in_subquery(mine)).add(case::Column::Workflow.is_in(&ask.all_of));
+            query = query.filter(seen);
         }
         if let Some(stage) = &ask.stage {
             query = query.filter(case::Column::Stage.eq(stage));
@@ -118,6 +121,16 @@ impl Store {
     /// When the database fails.
     pub async fn letters(&self, case: CaseId) -> Result<Vec<letter::Model>, StoreError> {
         Ok(letter::Entity::find().filter(letter::Column::CaseId.eq(case.to_string())).order_by_asc(letter::Column::CreatedAt).order_by_asc(letter::Column::Id).all(self.db()).await?)
+    }
+
+    /// How many letters a worker holds at this moment.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn letters_on_lease(&self, now: chrono::DateTime<chrono::Utc>) -> Result<u64, StoreError> {
+        use sea_orm::PaginatorTrait as _;
+        let held = Condition::all().add(letter::Column::State.eq("sending")).add(letter::Column::LeasedUntil.gt(super::ms(now)));
+        Ok(letter::Entity::find().filter(held).count(self.db()).await?)
     }
 
     /// The documents of a case.

@@ -1,8 +1,8 @@
 //! A YAML document as a tree that remembers where each key and value stands.
 //!
-//! Here: reading text into the tree, with limits. Not here: what the tree should look like (`shape`).
+//! Here: reading text into the tree, with limits. Not here: what a tree should look like (`definition::shape` for
+//! workflows and scenarios, `calendar` for its own few keys).
 
-use super::{Mistake, Mistakes};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
@@ -96,26 +96,41 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// The largest workflow, scenario or setting file that is read, in bytes.
+/// The largest file that is read, in bytes.
 pub const MAX_FILE_BYTES: usize = 2 << 20;
+
+/// Why a text is no YAML that we read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// Line, from 1; 0 when no place is known.
+    pub line: u64,
+    /// Column, from 1.
+    pub column: u64,
+    /// What is wrong.
+    pub message: String,
+}
 
 /// Reads a YAML document.
 ///
 /// # Errors
 /// The first syntax mistake, with its place; or that the document is too large, too deep, or uses anchors.
-pub fn read(source: &str) -> Result<At, Mistakes> {
+pub fn read(source: &str) -> Result<At, SyntaxError> {
     if source.len() > MAX_FILE_BYTES {
-        return Err(Mistakes::one(Mistake::whole(format!("the file is larger than {MAX_FILE_BYTES} bytes"))));
+        return Err(SyntaxError { line: 0, column: 0, message: format!("the file is larger than {MAX_FILE_BYTES} bytes") });
     }
     let options = serde_saphyr::options! {
-        duplicate_keys: serde_saphyr::options::DuplicateKeyPolicy::PassThrough,
+        with_snippet: false,
+        // Duplicate keys are told together with the other mistakes.
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::PassThrough,
+        merge_keys: serde_saphyr::MergeKeyPolicy::Error,
         strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
         reject_unsupported_tags: true,
         budget: serde_saphyr::budget! { max_depth: 32, max_nodes: 100_000, max_aliases: 0, max_anchors: 0 },
     };
     serde_saphyr::from_str_with_options::<At>(source, options).map_err(|error| {
-        let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let text = error.without_snippet().to_string();
-        Mistakes::one(Mistake { line, column, key: String::new(), message: format!("this is not readable YAML: {text}"), hint: None })
+        let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+        SyntaxError { line, column, message: format!("this cannot be read as YAML: {error}") }
     })
 }

@@ -1,0 +1,143 @@
+//! `/cases/{id}/notices`: what was told to whom, and how far each letter has come.
+
+use super::Api;
+use super::cases::moment;
+use super::seen::Seen;
+use super::views::versioned;
+use crate::deliver;
+use crate::error::{Problem, ProblemDocument};
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use heyi_engine::case::consequences::Notice;
+use heyi_engine::case::event::Who;
+use heyi_engine::store::from_ms;
+use heyi_engine::store::rows::letter;
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// A letter to one recipient.
+#[derive(Serialize, ToSchema)]
+pub struct NoticeView {
+    /// Its id, which names the mail's file and Message-ID.
+    pub id: String,
+    /// The notice of the workflow.
+    pub kind: String,
+    /// What people call it, if the workflow says.
+    pub title: Option<String>,
+    /// Its code in the catalogue.
+    pub code: Option<String>,
+    /// The side, seat or role that is told.
+    #[serde(rename = "as")]
+    pub as_: Option<String>,
+    /// `waiting`, `sending`, `sent`, `failed`, or `paper` for a recipient without a mail address.
+    pub state: String,
+    /// How often it was tried.
+    pub attempts: i64,
+    /// When it was decided.
+    pub created_at: String,
+    /// When the post took it.
+    pub sent_at: Option<String>,
+    /// For a notice that must be served: `open` or `done`.
+    pub service: Option<&'static str>,
+    /// Who and what, for staff and for the recipient.
+    pub letter: Option<LetterView>,
+    /// Why it has not left, for staff.
+    pub problem: Option<String>,
+    /// What the post answered, for staff.
+    pub proof: Option<String>,
+}
+
+/// The letter itself.
+#[derive(Serialize, ToSchema)]
+pub struct LetterView {
+    /// The recipient.
+    pub name: String,
+    /// The address; none for paper.
+    pub email: Option<String>,
+    /// The language.
+    pub language: String,
+    /// The subject.
+    pub subject: Option<String>,
+    /// The text.
+    pub text: Option<String>,
+}
+
+/// All letters of a case.
+#[derive(Serialize, ToSchema)]
+pub struct NoticeList {
+    /// The letters, oldest first.
+    pub items: Vec<NoticeView>,
+}
+
+/// The letters of a case.
+#[utoipa::path(get, path = "/cases/{id}/notices", tag = "cases", params(("id" = Uuid, Path)),
+    responses((status = 200, body = NoticeList), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
+pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
+    let rows = api.app.engine.store().letters(seen.id).await?;
+    let items = rows.into_iter().map(|row| view(&api, &seen, row)).collect();
+    Ok(versioned(seen.loaded.case.version, Json(NoticeList { items })))
+}
+
+/// Whether the asker is who this letter addresses.
+fn is_own(seen: &Seen, notice: &Notice) -> bool {
+    let me = &seen.actor.account;
+    let stands_in = me.stands_in && notice.recipient.as_ == me.role;
+    match notice.recipient.who {
+        Who::Account(id) => id == me.id || stands_in,
+        Who::Person(id) => stands_in || seen.loaded.case.people.get(&id).is_some_and(|p| p.account == Some(me.id)),
+        _ => false,
+    }
+}
+
+fn view(api: &Api, seen: &Seen, row: letter::Model) -> NoticeView {
+    let zone = seen.rules.definition.zone;
+    let opened = seen.loaded.key.as_ref().and_then(|key| key.open(&row.sealed, &row.id).ok());
+    let notice: Option<Notice> = opened.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let staff = seen.eyes.is_staff();
+    let readable = notice.as_ref().filter(|n| staff || is_own(seen, n));
+    let letter = readable.map(|n| {
+        // Written anew from the frozen data: what a recipient without an address gets on paper reads the same.
+        let written = deliver::mail(&api.app, &with_address(n)).ok();
+        LetterView {
+            name: n.recipient.name.clone(),
+            email: n.recipient.email.clone(),
+            language: n.recipient.language.clone(),
+            subject: written.as_ref().map(|m| m.subject.clone()),
+            text: written.map(|m| m.text),
+        }
+    });
+    let def = seen.rules.definition.file.notices.get(&row.kind);
+    let (seq, index) = place(&row.id);
+    let open = seen.loaded.case.unserved.contains_key(&(seq, index));
+    NoticeView {
+        title: def.and_then(|d| seen.labels(api).text(&d.title)),
+        code: def.map(|d| d.code.clone()),
+        as_: notice.as_ref().map(|n| n.recipient.as_.clone()),
+        service: notice.as_ref().filter(|n| n.required).map(|_| if open { "open" } else { "done" }),
+        id: row.id,
+        kind: row.kind,
+        state: row.state,
+        attempts: row.attempts,
+        created_at: moment(from_ms(row.created_at), zone),
+        sent_at: row.sent_at.map(|at| moment(from_ms(at), zone)),
+        letter,
+        problem: row.problem.filter(|_| staff),
+        proof: row.proof.filter(|_| staff),
+    }
+}
+
+fn with_address(notice: &Notice) -> Notice {
+    let mut copy = notice.clone();
+    copy.recipient.email.get_or_insert_with(String::new);
+    copy
+}
+
+/// Event and number, out of `{case}.{event}.{number}`.
+fn place(id: &str) -> (u64, u32) {
+    let mut parts = id.rsplit('.');
+    let index = parts.next().and_then(|n| n.parse().ok()).unwrap_or(u32::MAX);
+    let seq = parts.next().and_then(|n| n.parse().ok()).unwrap_or(u64::MAX);
+    (seq, index)
+}
