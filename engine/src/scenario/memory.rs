@@ -15,6 +15,7 @@ pub struct MemoryDoor<'a> {
     definition: &'a Definition,
     policy: Policy,
     calendar: &'a Calendar,
+    previous: Option<&'a Calendar>,
     accounts: Vec<Account>,
     case: Case,
     numbers: BTreeMap<(String, i32), u32>,
@@ -25,7 +26,13 @@ impl<'a> MemoryDoor<'a> {
     /// A door to a case that is not open yet.
     #[must_use]
     pub fn new(definition: &'a Definition, policy: Policy, calendar: &'a Calendar, accounts: Vec<Account>) -> Self {
-        Self { definition, policy, calendar, accounts, case: Case::default(), numbers: BTreeMap::new(), commits: 0 }
+        Self { definition, policy, calendar, previous: None, accounts, case: Case::default(), numbers: BTreeMap::new(), commits: 0 }
+    }
+
+    /// Loads a newer calendar: what is open is counted anew before the next command.
+    pub fn load_calendar(&mut self, calendar: &'a Calendar) {
+        self.previous = Some(self.calendar);
+        self.calendar = calendar;
     }
 
     /// The case as it stands.
@@ -55,7 +62,7 @@ impl Door for MemoryDoor<'_> {
             let mut seed = [0u8; 32];
             seed.copy_from_slice(&sha256(format!("{}{}", request.key, self.commits).as_bytes()).as_bytes()[..32]);
             let outside = Outside { now: request.now, seed, me: &me, accounts: &self.accounts, printable: &|_| true };
-            let step: Decision = match clock_step(rules, &self.case, &outside, None) {
+            let step: Decision = match clock_step(rules, &self.case, &outside, self.previous.take()) {
                 Err(refusals) => return Ok(Err(refusals)),
                 Ok(Some(decision)) => decision,
                 Ok(None) => match command.take() {
