@@ -270,6 +270,7 @@ fn parameter(parameter: &Parameter, names: &[&str]) -> Result<(), String> {
             }
             call.params.iter().try_for_each(|p| self::parameter(p, names))
         }
+        _ => Err("this cannot be read".to_owned()),
     }
 }
 

@@ -53,6 +53,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the API's description (OpenAPI 3.1), as the server has it at /openapi.json.
+    Openapi,
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  heyi completions bash > /etc/bash_completion.d/heyi")]
     Completions {
@@ -154,6 +156,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Verify(args) => args.run(),
         Command::User(args) => on_runtime(args.run()),
         Command::Config { place, json } => config(&place, json),
+        Command::Openapi => crate::rest::openapi().to_pretty_json().map(|text| println!("{text}")).map_err(Failure::from),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "heyi", &mut std::io::stdout());
             Ok(())

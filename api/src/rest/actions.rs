@@ -17,7 +17,6 @@ use heyi_engine::submit::{Committed, Request, SubmitError};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// The most files that one command may name as evidence.
 const EVIDENCE_MAX: usize = 50;
@@ -32,7 +31,7 @@ pub struct ActionsView {
 }
 
 /// What can be done in a case.
-#[utoipa::path(get, path = "/cases/{id}/actions", tag = "actions", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "list_actions", path = "/cases/{id}/actions", tag = "actions", params(("id" = Uuid, Path)),
     responses((status = 200, body = ActionsView), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
     let (version, actions) = actions(&api, &seen).await?;
@@ -92,7 +91,7 @@ pub struct ActedView {
 }
 
 /// Take a step.
-#[utoipa::path(post, path = "/cases/{id}/actions/{action}", tag = "actions", request_body = ActBody,
+#[utoipa::path(post, operation_id = "act", path = "/cases/{id}/actions/{action}", tag = "actions", request_body = ActBody,
     params(
         ("id" = Uuid, Path),
         ("action" = String, Path, description = "As `actions` names it: `mediation.accept`, `case.record`, `agreement.assent`"),
@@ -108,11 +107,12 @@ pub struct ActedView {
     ))]
 pub async fn act(
     State(api): State<Api>,
-    Path((_, action)): Path<(String, String)>,
+    Path(ids): Path<(String, String)>,
     seen: Seen,
     steering: Steering,
     Strict(body): Strict<ActBody>,
 ) -> Result<Response, Problem> {
+    let (_, action) = ids;
     match action.as_str() {
         "case.file" => return Err(Problem::new(ProblemCode::Upload).detail("name", format!("/api/v1/cases/{}/files", seen.id))),
         "case.open" => return Err(Problem::new(ProblemCode::Opening).detail("name", "/api/v1/cases")),

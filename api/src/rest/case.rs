@@ -314,7 +314,7 @@ fn facts(seen: &Seen, labels: Labels<'_>, case: &Case) -> Facts {
 }
 
 /// One case.
-#[utoipa::path(get, path = "/cases/{id}", tag = "cases", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "read_case", path = "/cases/{id}", tag = "cases", params(("id" = Uuid, Path)),
     responses(
         (status = 200, body = CaseView, headers(("ETag" = String))),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json", description = "No such case, or none that the asker may know of"),

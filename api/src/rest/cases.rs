@@ -73,7 +73,7 @@ pub struct OpenedView {
 }
 
 /// Open a case.
-#[utoipa::path(post, path = "/cases", tag = "cases", request_body = OpenBody,
+#[utoipa::path(post, operation_id = "open_case", path = "/cases", tag = "cases", request_body = OpenBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key again answers with the case it opened")),
     responses(
         (status = 201, body = OpenedView, headers(("Location" = String), ("ETag" = String))),
@@ -177,7 +177,7 @@ pub struct CasePage {
 }
 
 /// The worklist: the most urgent cases first.
-#[utoipa::path(get, path = "/cases", tag = "cases",
+#[utoipa::path(get, operation_id = "list_cases", path = "/cases", tag = "cases",
     params(
         ("stage" = Option<String>, Query, description = "Only this stage"),
         ("q" = Option<String>, Query, description = "Words that must all occur in facts and names"),

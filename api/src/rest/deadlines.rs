@@ -11,7 +11,6 @@ use heyi_engine::store::StoreError;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A deadline that runs, or has run while its proceeding stays where it is.
 #[derive(Serialize, ToSchema)]
@@ -36,7 +35,7 @@ pub struct DeadlinesView {
 }
 
 /// The deadlines of a case.
-#[utoipa::path(get, path = "/cases/{id}/deadlines", tag = "cases", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "list_deadlines", path = "/cases/{id}/deadlines", tag = "cases", params(("id" = Uuid, Path)),
     responses((status = 200, body = DeadlinesView), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
     let rows = api.app.engine.store().deadlines(seen.id).await?;

@@ -12,7 +12,6 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A document that the case has produced.
 #[derive(Serialize, ToSchema)]
@@ -39,7 +38,7 @@ pub struct DocumentList {
 }
 
 /// The documents of a case.
-#[utoipa::path(get, path = "/cases/{id}/documents", tag = "documents", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "list_documents", path = "/cases/{id}/documents", tag = "documents", params(("id" = Uuid, Path)),
     responses((status = 200, body = DocumentList), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
     let rows = if seen.eyes == Eyes::Outside { Vec::new() } else { api.app.engine.store().documents(seen.id).await? };
@@ -65,13 +64,14 @@ pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Proble
 }
 
 /// A document as PDF.
-#[utoipa::path(get, path = "/cases/{id}/documents/{document}", tag = "documents",
+#[utoipa::path(get, operation_id = "print_document", path = "/cases/{id}/documents/{document}", tag = "documents",
     params(("id" = Uuid, Path), ("document" = String, Path, description = "`KIND.pdf`", example = "agreement.pdf")),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/pdf"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn print(State(api): State<Api>, Path((_, document)): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn print(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+    let (_, document) = ids;
     let kind = document.strip_suffix(".pdf").filter(|_| seen.eyes != Eyes::Outside).ok_or_else(Problem::not_found)?;
     let pdf = forms::print(&api.app, seen.id, kind).await.map_err(|error| match error {
         FormError::None => Problem::not_found(),

@@ -10,7 +10,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A page of events, when nothing is asked for.
 const LIMIT_DEFAULT: u64 = 100;
@@ -27,7 +26,7 @@ pub struct EventPage {
 }
 
 /// What happened in a case: ids and commitments, never values.
-#[utoipa::path(get, path = "/cases/{id}/events", tag = "cases",
+#[utoipa::path(get, operation_id = "list_events", path = "/cases/{id}/events", tag = "cases",
     params(
         ("id" = Uuid, Path),
         ("after" = Option<u64>, Query, description = "Only events after this number"),

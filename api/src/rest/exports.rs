@@ -58,7 +58,7 @@ pub struct ExportView {
 }
 
 /// Make a package. The same agreement for the same recipient gives the same package.
-#[utoipa::path(post, path = "/cases/{id}/exports", tag = "documents", params(("id" = Uuid, Path)), request_body = ExportBody,
+#[utoipa::path(post, operation_id = "make_export", path = "/cases/{id}/exports", tag = "documents", params(("id" = Uuid, Path)), request_body = ExportBody,
     responses(
         (status = 201, body = ExportView, headers(("Location" = String))),
         (status = 403, body = ProblemDocument, content_type = "application/problem+json", description = "Only the committee's staff hands over"),
@@ -85,14 +85,15 @@ pub async fn make(State(api): State<Api>, seen: Seen, Strict(body): Strict<Expor
 }
 
 /// A package as it was made.
-#[utoipa::path(get, path = "/cases/{id}/exports/{export}", tag = "documents", params(("id" = Uuid, Path), ("export" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "read_export", path = "/cases/{id}/exports/{export}", tag = "documents", params(("id" = Uuid, Path), ("export" = Uuid, Path)),
     responses(
         (status = 200, body = Vec<u8>, content_type = "application/zip"),
         (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn fetch(State(api): State<Api>, Path((_, export)): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn fetch(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
     seen.staff_only(&api)?;
+    let (_, export) = ids;
     let id: Uuid = export.parse().map_err(|_| Problem::not_found())?;
     let row = api.app.engine.store().export(seen.id, &id.to_string()).await?.ok_or_else(Problem::not_found)?;
     let key = seen.loaded.key.as_ref().ok_or(StoreError::Sealed)?;

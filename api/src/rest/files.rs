@@ -23,7 +23,6 @@ use heyi_engine::store::seal::random;
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// The types that are taken.
 const TYPES: [&str; 4] = ["application/pdf", "image/png", "image/jpeg", "text/plain"];
@@ -51,7 +50,7 @@ pub struct FileView {
 }
 
 /// Hand in a file: its bytes are the body.
-#[utoipa::path(post, path = "/cases/{id}/files", tag = "files",
+#[utoipa::path(post, operation_id = "hand_in_file", path = "/cases/{id}/files", tag = "files",
     params(
         ("id" = Uuid, Path),
         ("paper" = Option<String>, Query, description = "The kind of paper, as the workflow names it; other evidence when left out"),
@@ -175,12 +174,13 @@ async fn is_own(api: &Api, seen: &Seen, file: &File) -> Result<bool, Problem> {
 }
 
 /// A file that was handed in.
-#[utoipa::path(get, path = "/cases/{id}/files/{file}", tag = "files", params(("id" = Uuid, Path), ("file" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "read_file", path = "/cases/{id}/files/{file}", tag = "files", params(("id" = Uuid, Path), ("file" = Uuid, Path)),
     responses(
         (status = 200, description = "The bytes as they were handed in, always as an attachment", content((Vec<u8> = "application/pdf"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (String = "text/plain"))),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn download(State(api): State<Api>, Path((_, file)): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn download(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+    let (_, file) = ids;
     let wanted: FileId = file.parse().map_err(|_| Problem::not_found())?;
     let known = visible(&api, &seen).await?.into_iter().any(|f| f.id == wanted);
     let row = if known { api.app.engine.store().file(seen.id, &wanted.to_string()).await? } else { None };

@@ -15,7 +15,6 @@ use heyi_engine::store::from_ms;
 use heyi_engine::store::rows::letter;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A letter to one recipient.
 #[derive(Serialize, ToSchema)]
@@ -72,7 +71,7 @@ pub struct NoticeList {
 }
 
 /// The letters of a case.
-#[utoipa::path(get, path = "/cases/{id}/notices", tag = "cases", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "list_notices", path = "/cases/{id}/notices", tag = "cases", params(("id" = Uuid, Path)),
     responses((status = 200, body = NoticeList), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
     let rows = api.app.engine.store().letters(seen.id).await?;

@@ -24,13 +24,13 @@ pub struct Health {
 }
 
 /// Whether the process is alive.
-#[utoipa::path(get, path = "/healthz", tag = "operation", security(()), responses((status = 200, body = Health)))]
+#[utoipa::path(get, operation_id = "health", path = "/healthz", tag = "operation", security(()), responses((status = 200, body = Health)))]
 pub async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
 /// Whether it can work: the database answers, and a training room has its tokens.
-#[utoipa::path(get, path = "/readyz", tag = "operation", security(()),
+#[utoipa::path(get, operation_id = "readiness", path = "/readyz", tag = "operation", security(()),
     responses((status = 200, body = Health), (status = 503, body = ProblemDocument, content_type = "application/problem+json", description = "Why not")))]
 pub async fn readyz(State(api): State<Api>) -> Result<Json<Health>, Problem> {
     let not_ready = |reason: &str| Problem::new(ProblemCode::NotReady).detail("reason", reason);
@@ -52,7 +52,7 @@ pub async fn readyz(State(api): State<Api>) -> Result<Json<Health>, Problem> {
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "operation", security(()), responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+#[utoipa::path(get, operation_id = "description", path = "/openapi.json", tag = "operation", security(()), responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub async fn openapi(State(api): State<Api>) -> Response {
     let mut response = api.openapi.to_vec().into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -60,7 +60,7 @@ pub async fn openapi(State(api): State<Api>) -> Response {
 }
 
 /// The key that packages are checked with.
-#[utoipa::path(get, path = "/.well-known/heyi-key.pem", tag = "operation", security(()), responses((status = 200, body = String, content_type = "application/x-pem-file")))]
+#[utoipa::path(get, operation_id = "public_key", path = "/.well-known/heyi-key.pem", tag = "operation", security(()), responses((status = 200, body = String, content_type = "application/x-pem-file")))]
 pub async fn key(State(api): State<Api>) -> Response {
     let mut response = api.app.key.public().to_pem().into_response();
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-pem-file"));

@@ -54,7 +54,7 @@ fn only_in_training(api: &Api) -> Result<(), Problem> {
 }
 
 /// Move the training room's clock. It goes on from there, and keeps its time over restarts.
-#[utoipa::path(post, path = "/sandbox/clock", tag = "sandbox", request_body = ClockBody,
+#[utoipa::path(post, operation_id = "move_clock", path = "/sandbox/clock", tag = "sandbox", request_body = ClockBody,
     responses((status = 200, body = ClockView), (status = 404, body = ProblemDocument, content_type = "application/problem+json", description = "This is no training room")))]
 pub async fn clock(State(api): State<Api>, _actor: Actor, body: Result<Strict<ClockBody>, Problem>) -> Result<Response, Problem> {
     only_in_training(&api)?;
@@ -74,7 +74,7 @@ pub struct DrainView {
 }
 
 /// Run what is due and deliver mail until nothing is left.
-#[utoipa::path(post, path = "/sandbox/drain", tag = "sandbox",
+#[utoipa::path(post, operation_id = "drain", path = "/sandbox/drain", tag = "sandbox",
     responses((status = 200, body = DrainView), (status = 404, body = ProblemDocument, content_type = "application/problem+json", description = "This is no training room")))]
 pub async fn drain(State(api): State<Api>, _actor: Actor) -> Result<Response, Problem> {
     only_in_training(&api)?;

@@ -16,7 +16,6 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// One reason why something is refused, and what would unlock it.
 #[derive(Clone, Debug, Serialize, ToSchema)]

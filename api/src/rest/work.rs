@@ -11,7 +11,6 @@ use axum::response::Response;
 use heyi_engine::definition::file::Localized;
 use serde::Serialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// Something that somebody has to do.
 #[derive(Serialize, ToSchema)]
@@ -41,7 +40,7 @@ pub struct WorkList {
 }
 
 /// The open work of a case.
-#[utoipa::path(get, path = "/cases/{id}/work", tag = "cases", params(("id" = Uuid, Path)),
+#[utoipa::path(get, operation_id = "list_work", path = "/cases/{id}/work", tag = "cases", params(("id" = Uuid, Path)),
     responses((status = 200, body = WorkList), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
     let store = api.app.engine.store();

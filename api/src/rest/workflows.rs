@@ -86,7 +86,7 @@ pub struct KindView {
     /// Its transitions.
     pub transitions: Vec<TransitionView>,
     /// Its deadlines.
-    pub deadlines: Vec<DeadlineView>,
+    pub deadlines: Vec<DeadlineRuleView>,
 }
 
 /// A state.
@@ -142,7 +142,7 @@ pub struct TransitionView {
 
 /// A deadline.
 #[derive(Serialize, ToSchema)]
-pub struct DeadlineView {
+pub struct DeadlineRuleView {
     /// Its name.
     pub name: String,
     /// What people call it.
@@ -194,9 +194,9 @@ fn transition(labels: Labels<'_>, kind: &Kind, t: &Transition) -> TransitionView
     }
 }
 
-fn deadline(labels: Labels<'_>, d: &Deadline) -> DeadlineView {
+fn deadline(labels: Labels<'_>, d: &Deadline) -> DeadlineRuleView {
     let def = d.def.as_ref();
-    DeadlineView {
+    DeadlineRuleView {
         name: d.name.clone(),
         title: labels.deadline(&d.name),
         length: def.and_then(|d| d.length.clone().or_else(|| d.every.clone())),
@@ -228,7 +228,7 @@ fn kind(labels: Labels<'_>, kind: &Kind) -> KindView {
 }
 
 /// What is installed.
-#[utoipa::path(get, path = "/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
+#[utoipa::path(get, operation_id = "list_workflows", path = "/workflows", tag = "workflows", responses((status = 200, body = WorkflowList)))]
 pub async fn list(State(api): State<Api>, actor: Actor) -> Json<WorkflowList> {
     let all = api.app.engine.library().workflows();
     let items = all.map(|w| line(Labels { definition: &w.definition, words: &api.words, language: &actor.language })).collect();
@@ -236,7 +236,7 @@ pub async fn list(State(api): State<Api>, actor: Actor) -> Json<WorkflowList> {
 }
 
 /// A workflow: its kinds of proceedings with states, transitions, deadlines and law.
-#[utoipa::path(get, path = "/workflows/{name}", tag = "workflows", params(("name" = String, Path, example = "medical-dispute")),
+#[utoipa::path(get, operation_id = "read_workflow", path = "/workflows/{name}", tag = "workflows", params(("name" = String, Path, example = "medical-dispute")),
     responses((status = 200, body = WorkflowView), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn read(State(api): State<Api>, actor: Actor, Path(name): Path<String>) -> Result<Json<WorkflowView>, Problem> {
     let installed = api.app.engine.library().workflow(&name).ok_or_else(Problem::not_found)?;
