@@ -144,10 +144,8 @@ impl Config {
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut copy = self.clone();
-        for url in [&mut copy.database_url, &mut copy.smtp_url] {
-            if let Some(text) = url {
-                *text = without_password(text);
-            }
+        for url in [&mut copy.database_url, &mut copy.smtp_url].into_iter().flatten() {
+            *url = without_password(url);
         }
         copy
     }

@@ -252,13 +252,26 @@ pub fn asked_for(headers: &HeaderMap) -> Option<&'static str> {
     headers.get(ACCEPT_LANGUAGE).and_then(|v| v.to_str().ok()).and_then(preferred)
 }
 
+/// What a library answered in plain text instead of us: it gets the same face.
+fn faceless(response: &Response) -> Option<Problem> {
+    let status = response.status();
+    let code = match status {
+        StatusCode::NOT_FOUND => ProblemCode::NotFound,
+        StatusCode::METHOD_NOT_ALLOWED => ProblemCode::Method,
+        status if status.is_server_error() => ProblemCode::Internal,
+        status if status.is_client_error() => ProblemCode::BadQuery,
+        _ => return None,
+    };
+    Some(Problem::new(code))
+}
+
 /// The layer that writes problems: the asker's language by header, else by account, else the first.
 pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next) -> Response {
     let asked = asked_for(request.headers());
     let id = request.extensions().get::<RequestId>().cloned();
     let method = request.method().clone();
     let mut response = next.run(request).await;
-    let Some(mut problem) = response.extensions_mut().remove::<Problem>() else { return response };
+    let Some(mut problem) = response.extensions_mut().remove::<Problem>().or_else(|| faceless(&response)) else { return response };
     let known = response.extensions().get::<Language>().map(|l| l.0.clone());
     let language = asked.map(str::to_owned).or(known).unwrap_or_else(|| LANGUAGES[0].to_owned());
     if problem.code == ProblemCode::Method {

@@ -18,6 +18,7 @@ use crate::scenario::FileToStore;
 use crate::store::cases::{self, Commit, Loaded};
 use crate::store::rows::{answer, case, file, opening};
 use crate::store::seal::{SealKey, random};
+use crate::store::views::Worklist;
 use crate::store::{Store, StoreError, fault};
 use chrono::{DateTime, FixedOffset, Utc};
 use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait};
@@ -27,6 +28,8 @@ use tokio::sync::Notify;
 
 /// Folded cases that are held in memory.
 const CACHED_CASES: usize = 256;
+/// Likely duplicates that are offered at most.
+const SIMILAR_CASES: u64 = 5;
 /// A clock step that does not settle in this many commits is a fault of the workflow.
 const MAX_CLOCK_COMMITS: usize = 1_000;
 
@@ -229,6 +232,26 @@ impl Engine {
         let accounts = self.0.store.accounts().await?;
         let outside = self.outside(&rules.definition, me, &accounts, [0; 32]);
         Ok((loaded.case.version, options(rules.rules(), &loaded.case, &outside, language)))
+    }
+
+    /// Cases that share every personal text fact with this one: likely the same dispute, opened twice. Offered to a
+    /// person, never a reason to refuse.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn similar(&self, id: CaseId, only_for: Option<&Account>) -> Result<Vec<case::Model>, SubmitError> {
+        use crate::definition::file::Class;
+        use crate::value::Value;
+        let (loaded, rules) = self.read(id).await?;
+        let personal = rules.definition.file.facts.iter().filter(|(_, f)| f.class == Class::Personal).filter_map(|(name, _)| loaded.case.facts.get(name));
+        let texts: Vec<&str> = personal.filter_map(|value| if let Some(Value::Text(text)) = loaded.case.vault.get(value) { Some(text.as_str()) } else { None }).collect();
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ask = Worklist { words: Some(texts.join(" ")), limit: SIMILAR_CASES + 1, ..Worklist::default() };
+        let mut rows = self.0.store.worklist(&self.0.master, &ask, only_for).await?;
+        rows.retain(|row| row.id != loaded.row.id && row.workflow == loaded.row.workflow);
+        Ok(rows)
     }
 
     fn outside<'a>(&'a self, definition: &Definition, me: &'a Account, accounts: &'a [Account], seed: [u8; 32]) -> Outside<'a> {

@@ -34,8 +34,8 @@ steps:
 /// The shipped calendar with 2027 published: its provisional block gives way to a schedule.
 fn published() -> String {
     let schedule = "  2027:\n    source: made up for this test\n    days_off:\n      new_year: 2027-01-01..2027-01-06\n";
-    let (before, after) = CHINA.split_once("# NOT OFFICIAL").unwrap();
-    let (statutory, every_year) = after.split_once("# For years that are in neither block").unwrap();
+    let (before, after) = CHINA.split_once("# NOT OFFICIAL").expect("the block is there");
+    let (statutory, every_year) = after.split_once("# For years that are in neither block").expect("the block is there");
     assert!(statutory.contains("2027"));
     format!("{before}{schedule}\n# {every_year}")
 }

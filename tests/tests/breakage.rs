@@ -117,7 +117,7 @@ async fn outcome(folder: &Path) -> Outcome {
         }
         assert_eq!(r.head, head, "{scenario}: the case's row holds another head");
         assert_eq!(r.version, i64::try_from(events.len()).expect("few"), "{scenario}: the version does not follow the events");
-        assert_eq!(heyi_engine::case::Case { under: loaded.case.under.clone(), ..loaded.case.clone() }.version, loaded.case.version);
+        
 
         for d in store.deadlines(case).await.expect("the database answers") {
             say("deadline", json!([d.proceeding, d.name, d.started_by, d.nth, d.status, d.last_day, d.acts_at, d.body]));
@@ -225,12 +225,17 @@ fn long() -> bool {
 
 /// Starts the demo again and again on one folder, with an exit planted at a moment; returns how many exits were hit
 /// until a run came to its end. Each exit lies after work that no run before it had done, so each is another one.
-fn chain_of_exits(test: &str, moment: &str, at_most_skipped: u64) -> usize {
+/// A sample takes each `sample`th or the one after it, from a random beginning on.
+fn chain_of_exits(test: &str, moment: &str, sample: u64) -> usize {
     let folder = scratch(test);
     let mut dice = Dice::new(test);
     let mut hit = 0;
     for _ in 0..MAX_STARTS {
-        let count = if long() { 1 } else { 1 + dice.below(at_most_skipped) };
+        let count = match hit {
+            _ if long() => 1,
+            0 => 1 + dice.below(sample),
+            _ => sample + dice.below(2),
+        };
         let ran = Ran::of(command(["demo", "--quiet", "--data"]).arg(&folder).env("HEYI_FAULT", format!("{moment}:{count}")));
         match ran.code {
             Some(PLANTED) => hit += 1,
@@ -259,7 +264,7 @@ fn an_exit_after_any_commit_ends_in_the_same_state() {
     if !planted_exits() {
         return;
     }
-    let hit = chain_of_exits("exits-at-commits", "commit", 9);
+    let hit = chain_of_exits("exits-at-commits", "commit", 4);
     assert!(hit >= SAMPLE, "only {hit} commits were hit");
 }
 
@@ -268,7 +273,7 @@ fn an_exit_between_a_letter_and_its_mark_ends_in_the_same_state() {
     if !planted_exits() {
         return;
     }
-    let hit = chain_of_exits("exits-at-letters", "mail_written", 10);
+    let hit = chain_of_exits("exits-at-letters", "mail_written", 5);
     assert!(hit >= SAMPLE, "only {hit} letters were hit");
 }
 
@@ -303,7 +308,8 @@ fn twenty_kills_at_random_moments_end_in_the_same_state() {
 fn the_comparison_sees_what_is_lost_or_doubled() {
     let (folder, expected) = undisturbed();
     let scenario = expected.keys().find(|k| k.as_str() != "files").expect("there is a scenario");
-    for kind in ["event ", "letter ", "deadline ", "work ", "document ", "export "] {
+    // (A finished demo leaves neither live deadlines nor open work; what they were at each step follows from the events.)
+    for kind in ["case ", "event ", "letter ", "document ", "export "] {
         let (name, n) = expected
             .iter()
             .find_map(|(name, lines)| lines.iter().position(|l| l.starts_with(kind)).map(|n| (name, n)))
@@ -311,6 +317,9 @@ fn the_comparison_sees_what_is_lost_or_doubled() {
         let mut lost = expected.clone();
         lost.get_mut(name).expect("just found").remove(n);
         assert!(difference(expected, &lost).is_some() && difference(&lost, expected).is_some(), "a lost {kind}is not seen");
+        let mut changed = expected.clone();
+        changed.get_mut(name).expect("just found")[n].push('!');
+        assert!(difference(expected, &changed).is_some(), "a changed {kind}is not seen");
         let mut doubled = expected.clone();
         let again = doubled[name][n].clone();
         doubled.get_mut(name).expect("just found").insert(n, again);

@@ -1,7 +1,9 @@
 //! `heyi demo`: the scenarios, played through the one door, told step by step, with letters and packages left behind.
 //!
-//! A play that was broken off goes on where it stopped: every step carries an idempotency key, and what it led to
-//! before is found again.
+//! A play that was broken off goes on where it stopped. After each step the database notes at which version it left
+//! the case. On the next start the noted steps are not asked again, as a step that was refused then might be allowed
+//! now; the player is shown the case as it stood after each. A step that was committed but not noted is asked once
+//! more, and its idempotency key finds what it did.
 
 use super::story::Teller;
 use super::{Failure, Language, Outcome, Place};
@@ -11,14 +13,17 @@ use crate::{deliver, forms, sandbox};
 use clap::Args;
 use heyi_engine::case::clock::Run;
 use heyi_engine::case::consequences::consequences;
+use heyi_engine::case::evolve::evolve;
 use heyi_engine::case::refusal::Refusals;
-use heyi_engine::case::Account;
+use heyi_engine::case::{Account, Case};
 use heyi_engine::definition::Definition;
-use heyi_engine::ids::LegalTime;
+use heyi_engine::ids::{CaseId, LegalTime};
 use heyi_engine::scenario::{Door, Played, Player, Request, Scenario, StepReport};
+use heyi_engine::store::outbox::LEASE_SECONDS;
 use heyi_engine::submit::{self, SubmitError};
 use indexmap::IndexMap;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -91,7 +96,9 @@ impl Demo {
         if !note.is_empty() {
             say(format!("   {}", note.trim()));
         }
-        let mut door = EngineDoor { app, accounts: &everyone, workflow: &play.scenario.workflow, resumed: false };
+        let noted = app.engine.store().meta(&steps_key(&play.scenario)).await?;
+        let steps: Steps = noted.map_or_else(|| Ok(Steps::default()), |text| serde_json::from_str(&text))?;
+        let mut door = EngineDoor { app, accounts: &everyone, workflow: &play.scenario.workflow, resumed: false, before: steps, next: 0 };
         let mut player = Player::new(&play.scenario, &play.definition, accounts);
         let mut before: Vec<Run> = Vec::new();
         let mut failures = Vec::new();
@@ -99,12 +106,23 @@ impl Demo {
             let Some(report) = player.step(&mut door) else { break };
             let report = report.map_err(Failure::negative)?;
             deliver::letters(app).await?;
-            // What a broken play had already committed is not told again, so expectations about it cannot be compared.
+            if report.number > door.before.versions.len() {
+                tell(&teller, &report, &title(&step.tell), &mut before, &say);
+                door.before.note(player.case(), &report);
+                app.engine.store().set_meta(&steps_key(&play.scenario), &serde_json::to_string(&door.before)?).await?;
+            } else if let Ok(played) = &report.outcome {
+                before.clone_from(&played.deadlines);
+            }
+            // What a broken play had already committed is not found again as letters, so it cannot be compared.
             if !door.resumed {
                 failures.extend(report.failures.iter().map(|f| format!("  {}, step {}: {f}", play.scenario.scenario, report.number)));
             }
-            tell(&teller, &report, &title(&step.tell), &mut before, &say);
             bar.inc(1);
+        }
+        if door.resumed {
+            // A letter that the broken play held when it died is free again once its lease has ended.
+            app.clock.stop_at(app.engine.now() + chrono::TimeDelta::seconds(LEASE_SECONDS));
+            deliver::letters(app).await?;
         }
         if let Some(case) = player.case() {
             hand_over(app, play, case).await?;
@@ -136,6 +154,27 @@ fn tell(teller: &Teller<'_>, report: &StepReport, told: &str, before: &mut Vec<R
 
 fn done_key(scenario: &Scenario) -> String {
     format!("demo_done:{}", scenario.scenario)
+}
+
+fn steps_key(scenario: &Scenario) -> String {
+    format!("demo_steps:{}", scenario.scenario)
+}
+
+/// How far a play has come.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Steps {
+    /// Its case.
+    case: Option<CaseId>,
+    /// The version of the case after each step that is done.
+    versions: Vec<u64>,
+}
+
+impl Steps {
+    fn note(&mut self, case: Option<CaseId>, report: &StepReport) {
+        self.case = case;
+        let unchanged = self.versions.last().copied().unwrap_or(0);
+        self.versions.push(report.outcome.as_ref().map_or(unchanged, |played| played.case.version));
+    }
 }
 
 /// The scenarios that have a place in the demo, in its order.
@@ -224,6 +263,27 @@ struct EngineDoor<'a> {
     workflow: &'a str,
     /// A step was found to have been played before.
     resumed: bool,
+    /// What was played before.
+    before: Steps,
+    /// How many steps were asked for in this play.
+    next: usize,
+}
+
+impl EngineDoor<'_> {
+    /// The case as it stood after a step that was played before.
+    async fn as_it_stood(&self, id: CaseId, after: u64, version: u64) -> Result<Played, SubmitError> {
+        let (loaded, rules) = self.app.engine.read(id).await?;
+        let mut case = Case { id: Some(id), vault: loaded.case.vault.clone(), ..Case::default() };
+        let mut events = Vec::new();
+        for (event, _) in self.app.engine.store().events(id, 0, version).await? {
+            evolve(&mut case, &event);
+            if event.seq > after {
+                events.push(event);
+            }
+        }
+        let now = consequences(rules.rules(), &case, &[], self.accounts);
+        Ok(Played { case, events, notices: Vec::new(), deadlines: now.deadlines, work: now.work })
+    }
 }
 
 impl Door for EngineDoor<'_> {
@@ -232,6 +292,14 @@ impl Door for EngineDoor<'_> {
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, SubmitError> {
         let Some(me) = self.accounts.iter().find(|a| a.id == request.account).cloned() else { return Err(SubmitError::NoCase) };
         self.app.clock.stop_at(request.now.to_utc());
+        let step = self.next;
+        self.next += 1;
+        let runtime = tokio::runtime::Handle::current();
+        if let (Some(version), Some(case)) = (self.before.versions.get(step).copied(), self.before.case) {
+            self.resumed = true;
+            let after = step.checked_sub(1).and_then(|previous| self.before.versions.get(previous)).copied().unwrap_or(0);
+            return tokio::task::block_in_place(|| runtime.block_on(self.as_it_stood(case, after, version))).map(Ok);
+        }
         let ask = submit::Request {
             case: request.case,
             workflow: request.case.is_none().then(|| self.workflow.to_owned()),
@@ -241,7 +309,6 @@ impl Door for EngineDoor<'_> {
             expected: None,
             file: request.file,
         };
-        let runtime = tokio::runtime::Handle::current();
         let answer = tokio::task::block_in_place(|| {
             runtime.block_on(async {
                 let committed = self.app.engine.submit(ask).await?;

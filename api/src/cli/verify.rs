@@ -46,7 +46,7 @@ impl Verify {
                 println!("Who that is was not checked: give the committee's key with --key FILE.");
             }
             if let Some(manifest) = &report.manifest {
-                println!("Agreement {} of {}, for the {}", manifest.agreement_number, manifest.committee, serde_json::to_value(&manifest.recipient)?.as_str().unwrap_or_default());
+                println!("Agreement {} of {}, for the {}", manifest.agreement_number, manifest.committee, serde_json::to_value(manifest.recipient)?.as_str().unwrap_or_default());
                 for file in &manifest.files {
                     println!("  {}  {} bytes  sha-256 {}", file.name, file.size, file.sha256);
                 }

@@ -6,6 +6,7 @@ use super::query::Steering;
 use super::seen::Seen;
 use super::views::{ActionView, EventView, RefusalView, actions, versioned};
 use crate::error::{Problem, ProblemCode, ProblemDocument};
+use crate::state::engine_account;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
@@ -13,6 +14,7 @@ use heyi_engine::case::decide::Command;
 use heyi_engine::case::refusal::{Code, Refusal, Refusals};
 use heyi_engine::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use heyi_engine::scenario::FileToStore;
+use heyi_engine::store::ms;
 use heyi_engine::submit::{Committed, Request, SubmitError};
 use serde::Serialize;
 use serde_json::Value;
@@ -34,8 +36,24 @@ pub struct ActionsView {
 #[utoipa::path(get, operation_id = "list_actions", path = "/cases/{id}/actions", tag = "actions", params(("id" = Uuid, Path)),
     responses((status = 200, body = ActionsView), (status = 404, body = ProblemDocument, content_type = "application/problem+json")))]
 pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Problem> {
+    up_to_date(&api, &seen).await?;
     let (version, actions) = actions(&api, &seen).await?;
     Ok(versioned(version, Json(ActionsView { version, actions })))
+}
+
+/// Lets the clock do first what is due, so that nothing is offered that a deadline has taken away already.
+async fn up_to_date(api: &Api, seen: &Seen) -> Result<(), Problem> {
+    let engine = &api.app.engine;
+    if seen.loaded.row.acts_at.is_none_or(|at| at > ms(engine.now())) || seen.in_time(api).is_err() {
+        return Ok(());
+    }
+    let request = Request { case: Some(seen.id), workflow: None, me: engine_account(), command: None, key: None, expected: None, file: None };
+    match engine.submit(request).await {
+        Err(SubmitError::Refused(refusals)) => tracing::error!(case = %seen.id, ?refusals, "a deadline could not fire: the workflow has a fault"),
+        Err(other) => return Err(other.into()),
+        Ok(_) => {}
+    }
+    Ok(())
 }
 
 /// A step to be taken.
@@ -107,8 +125,8 @@ pub struct ActedView {
     ))]
 pub async fn act(
     State(api): State<Api>,
-    Path(ids): Path<(String, String)>,
     seen: Seen,
+    Path(ids): Path<(String, String)>,
     steering: Steering,
     Strict(body): Strict<ActBody>,
 ) -> Result<Response, Problem> {

@@ -70,6 +70,17 @@ pub struct OpenedView {
     pub stage: String,
     /// What the asker can do next.
     pub actions: Vec<ActionView>,
+    /// Other cases that name the same person: likely the same dispute, opened before. Only an offer to look.
+    pub similar: Vec<SimilarView>,
+}
+
+/// A case that may be the same dispute.
+#[derive(Serialize, ToSchema)]
+pub struct SimilarView {
+    /// Its id.
+    pub id: String,
+    /// Its stage.
+    pub stage: String,
 }
 
 /// Open a case.
@@ -106,7 +117,10 @@ pub async fn open(State(api): State<Api>, actor: Actor, steering: Steering, Stri
     let seen = Seen::look(&api, actor, id).await?;
     let (version, actions) = actions(&api, &seen).await?;
     let row = &seen.loaded.row;
-    let view = OpenedView { id, version, state: row.state.clone(), stage: row.stage.clone(), actions };
+    let all = Eyes::of(&definition, &seen.actor.account).is_some_and(|eyes| eyes == Eyes::Staff);
+    let similar = engine.similar(id, (!all).then_some(&seen.actor.account)).await?;
+    let similar = similar.into_iter().map(|row| SimilarView { id: row.id, stage: row.stage }).collect();
+    let view = OpenedView { id, version, state: row.state.clone(), stage: row.stage.clone(), actions, similar };
     let mut response = versioned(version, (StatusCode::CREATED, Json(view)));
     if let Ok(location) = HeaderValue::from_str(&format!("/api/v1/cases/{id}")) {
         response.headers_mut().insert(LOCATION, location);

@@ -70,7 +70,7 @@ pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Proble
         (status = 200, body = Vec<u8>, content_type = "application/pdf"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn print(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn print(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, String)>) -> Result<Response, Problem> {
     let (_, document) = ids;
     let kind = document.strip_suffix(".pdf").filter(|_| seen.eyes != Eyes::Outside).ok_or_else(Problem::not_found)?;
     let pdf = forms::print(&api.app, seen.id, kind).await.map_err(|error| match error {

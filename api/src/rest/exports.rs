@@ -91,7 +91,7 @@ pub async fn make(State(api): State<Api>, seen: Seen, Strict(body): Strict<Expor
         (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn fetch(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn fetch(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, String)>) -> Result<Response, Problem> {
     seen.staff_only(&api)?;
     let (_, export) = ids;
     let id: Uuid = export.parse().map_err(|_| Problem::not_found())?;

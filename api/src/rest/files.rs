@@ -179,7 +179,7 @@ async fn is_own(api: &Api, seen: &Seen, file: &File) -> Result<bool, Problem> {
         (status = 200, description = "The bytes as they were handed in, always as an attachment", content((Vec<u8> = "application/pdf"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (String = "text/plain"))),
         (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
     ))]
-pub async fn download(State(api): State<Api>, Path(ids): Path<(String, String)>, seen: Seen) -> Result<Response, Problem> {
+pub async fn download(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, String)>) -> Result<Response, Problem> {
     let (_, file) = ids;
     let wanted: FileId = file.parse().map_err(|_| Problem::not_found())?;
     let known = visible(&api, &seen).await?.into_iter().any(|f| f.id == wanted);

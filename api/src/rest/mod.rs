@@ -10,6 +10,7 @@ mod actions;
 mod case;
 mod cases;
 mod deadlines;
+mod describe;
 mod documents;
 mod events;
 mod exports;
@@ -38,8 +39,7 @@ use axum::response::{IntoResponse as _, Response};
 use heyi_engine::store::seal::random;
 use std::sync::Arc;
 use std::time::Instant;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -93,16 +93,7 @@ fn v1() -> OpenApiRouter<Api> {
 }
 
 fn root() -> OpenApiRouter<Api> {
-    let info = Info::builder().title("Heyi").version(env!("CARGO_PKG_VERSION")).description(Some("Mediation of medical disputes, from reception to notary and court."));
-    let license = License::builder().name("Apache-2.0 OR MIT").identifier(Some("Apache-2.0 OR MIT"));
-    let token = Http::builder().scheme(HttpAuthScheme::Bearer).description(Some("A token that this installation has handed out")).build();
-    let components = Components::builder().security_scheme("token", SecurityScheme::Http(token)).build();
-    let base = OpenApiBuilder::new()
-        .info(info.license(Some(license.build())).build())
-        .components(Some(components))
-        .security(Some([SecurityRequirement::new("token", Vec::<String>::new())]))
-        .build();
-    OpenApiRouter::with_openapi(base)
+    OpenApiRouter::with_openapi(describe::base())
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))
         .routes(routes!(operation::openapi))
@@ -112,11 +103,10 @@ fn root() -> OpenApiRouter<Api> {
 /// The description of every route, as OpenAPI 3.1.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    root().nest(PREFIX, v1()).into_openapi()
+    describe::complete(root().nest(PREFIX, v1()).into_openapi())
 }
 
 /// The whole application with the limits and words that it was made for.
-#[must_use]
 pub fn router(app: App, words: Arc<Words>, limits: Limits) -> Router {
     let openapi = serde_json::to_vec(&openapi()).unwrap_or_default().into();
     let api = Api { app, words, limits, openapi };
@@ -138,7 +128,6 @@ pub fn router(app: App, words: Arc<Words>, limits: Limits) -> Router {
 /// # Panics
 /// When the shipped words are wrong, which a test rules out. A folder's words are checked by `server::run` before it
 /// listens; here a wrong one gives way to ours.
-#[must_use]
 pub fn app(app: App) -> Router {
     let words = Words::load(app.config.template_folder()).or_else(|_| Words::load(None)).expect("the shipped words were read by a test");
     router(app, Arc::new(words), Limits::default())

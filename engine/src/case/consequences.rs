@@ -236,7 +236,8 @@ fn work(rules: Rules<'_>, case: &Case, runs: &[clock::Run]) -> Vec<WorkItem> {
             let moved = (1..=run.id.nth).rev().find_map(|nth| case.fired.get(&super::event::RunId { nth, ..run.id.clone() }));
             let Some(work) = own.or(state_work) else { continue };
             if moved == Some(&false) {
-                out.push(item(format!("{}:{}", p.id, run.id.deadline), p, &work.for_, &work.title, run.last_day()));
+                // A deadline may bear the name of the state in which it lives, so its key says more than the name.
+                out.push(item(format!("{}:{}:due", p.id, run.id.deadline), p, &work.for_, &work.title, run.last_day()));
             } else if run.held && !run.fired {
                 out.push(item(format!("{}:{}:held", p.id, run.id.deadline), p, &work.for_, &held_title(), run.last_day()));
             } else if run.is_provisional() && run.acts_at.is_some_and(|at| case.proceedings.values().any(|q| q.last().recorded_at.to_utc() >= at)) {

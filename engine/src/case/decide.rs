@@ -107,6 +107,10 @@ pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Co
     if case.version > 0 && !case.is_open() {
         return Err(vec![Refusal::new(Code::Closed, case.workflow.clone())]);
     }
+    if case.version == 0 && command.action != "case.open" {
+        // The step from `new` of the root is the case's opening, and is taken by no other name.
+        return Err(vec![Refusal::new(Code::Proceeding, rules.definition.root.clone()).detail("reason", "none").unlocked_by("case.open")]);
+    }
     if kind == "case" {
         act::case_action(&mut draft, command, action, legal_at)?;
     } else {

@@ -49,6 +49,10 @@ pub struct ActionOption {
 #[must_use]
 pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &str) -> Vec<ActionOption> {
     let mut out = Vec::new();
+    if case.version == 0 {
+        // A case that is not open yet can only be opened, which is no action on a case.
+        return out;
+    }
     let now = LegalTime::At(outside.now);
     for action in act::CASE_ACTIONS.iter().filter(|a| **a != "open") {
         out.extend(case_option(rules, case, outside, action, now));
@@ -65,11 +69,18 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
                 out.push(blank(kind, transition, None, vec![refusal], input_schema(&transition.def.input, outside, language)));
             }
             for target in places {
-                out.push(option(rules, case, outside, kind, transition, target, now, language));
+                out.extend(option(rules, case, outside, kind, transition, target, now, language));
             }
         }
         for p in case.proceedings.values().filter(|p| p.kind == kind.name && p.round.is_some()) {
             out.extend(assent_option(rules, case, outside, kind, p, now));
+        }
+    }
+    if !case.is_open() {
+        // An ended case takes no command, and so offers none.
+        for ended in &mut out {
+            ended.allowed = false;
+            ended.refusals = vec![Refusal::new(Code::Closed, case.workflow.clone())];
         }
     }
     out
@@ -92,7 +103,7 @@ fn blank(kind: &Kind, transition: &Transition, proceeding: Option<ProceedingId>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "one row of the list, made of what the list is made of")]
-fn option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, transition: &Transition, target: Target, now: LegalTime, language: &str) -> ActionOption {
+fn option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, transition: &Transition, target: Target, now: LegalTime, language: &str) -> Vec<ActionOption> {
     let (this, place) = match target {
         Target::In(id) => (Some(id), Some(id)),
         Target::New(parent) => (None, parent),
@@ -103,62 +114,68 @@ fn option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, tra
             let source = transition.auto.as_ref().map(|g| g.source().to_owned()).unwrap_or_default();
             refusals.push(Refusal::new(Code::Guard, source));
         }
-        return blank(kind, transition, place, refusals, json!({}));
+        return vec![blank(kind, transition, place, refusals, json!({}))];
     }
     let ways = permit::standings(rules, case, outside.me, &transition.def.by, this, now);
-    let ask = Ask { by: &transition.def.by, this, for_: None, evidence: &[], on: now, offering: true };
-    let (mut refusals, side) = match permit::act(rules, case, outside, &ask) {
-        Ok((_, side)) => (Vec::new(), side),
-        Err(refusal) => (vec![*refusal], None),
-    };
-    let mut blocked = obstacles(rules, case, kind, transition, target, side.as_deref(), now);
-    let mut for_: Vec<PersonId> = people(&ways);
-    // Another person one may act for may be the one for whom it is open.
-    if refusals.is_empty() && !blocked.is_empty() {
-        let other = ways.iter().find(|w| obstacles(rules, case, kind, transition, target, w.side.as_deref(), now).is_empty());
-        if other.is_some() {
-            blocked.clear();
-        }
+    let schema = || input_schema(&transition.def.input, outside, language);
+    if ways.is_empty() {
+        let ask = Ask { by: &transition.def.by, this, for_: None, evidence: &[], on: now, offering: true };
+        let mut refusals: Vec<Refusal> = permit::act(rules, case, outside, &ask).err().map(|r| *r).into_iter().collect();
+        refusals.extend(obstacles(rules, case, kind, transition, target, None, now));
+        return vec![blank(kind, transition, place, refusals, schema())];
     }
-    for_.retain(|person| {
-        let side = case.people.get(person).map(|p| p.side.as_str());
-        !blocked.is_empty() || obstacles(rules, case, kind, transition, target, side, now).is_empty()
-    });
-    refusals.extend(blocked);
-    let needs_evidence = ways.first().is_some_and(|w| w.keyed_in);
-    ActionOption { for_, needs_evidence, ..blank(kind, transition, place, refusals, input_schema(&transition.def.input, outside, language)) }
+    let row = |group: Vec<permit::Standing>| {
+        let blocked = |w: &permit::Standing| obstacles(rules, case, kind, transition, target, w.side.as_deref(), now);
+        // Another person one may act for may be the one for whom it is open.
+        let open: Vec<permit::Standing> = group.iter().filter(|w| blocked(w).is_empty()).cloned().collect();
+        let refusals = if open.is_empty() { blocked(&group[0]) } else { Vec::new() };
+        let for_ = people(if open.is_empty() { &group } else { &open });
+        ActionOption { for_, needs_evidence: group[0].keyed_in, ..blank(kind, transition, place, refusals, schema()) }
+    };
+    groups(ways).into_iter().map(row).collect()
+}
+
+/// The ways in which one acts oneself, and those in which one keys in for others: two rows, as only the second needs a
+/// file that proves it. Who acts oneself is offered the second only for people who can be named.
+fn groups(ways: Vec<permit::Standing>) -> Vec<Vec<permit::Standing>> {
+    let (mut keyed, own): (Vec<_>, Vec<_>) = ways.into_iter().partition(|w| w.keyed_in);
+    if !own.is_empty() {
+        keyed.retain(|w| matches!(w.who, super::event::Who::Person(_)));
+    }
+    [own, keyed].into_iter().filter(|g| !g.is_empty()).collect()
 }
 
 fn people(ways: &[permit::Standing]) -> Vec<PersonId> {
     ways.iter().filter_map(|w| if let super::event::Who::Person(id) = w.who { Some(id) } else { None }).collect()
 }
 
-fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, p: &Proceeding, now: LegalTime) -> Option<ActionOption> {
-    let def = kind.state(p.state())?.assents.as_ref()?;
-    if !permit::concerns(rules, outside.me, &def.of) {
-        return None;
-    }
+fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, p: &Proceeding, now: LegalTime) -> Vec<ActionOption> {
+    let Some((def, round)) = kind.state(p.state()).and_then(|s| s.assents.as_ref()).zip(p.round.as_ref()) else { return Vec::new() };
+    let Some(input) = act::input_type(rules.definition, "assent").filter(|_| permit::concerns(rules, outside.me, &def.of)) else { return Vec::new() };
+    let row = |group: Vec<permit::Standing>, mut refusals: Vec<Refusal>| {
+        if round.lapsed {
+            refusals.insert(0, Refusal::new(Code::Assent, kind.name.clone()).detail("reason", "lapsed"));
+        }
+        ActionOption {
+            action: format!("{}.assent", kind.name),
+            proceeding: Some(p.id),
+            allowed: refusals.is_empty(),
+            refusals,
+            input: input.json_schema(),
+            law: None,
+            automatic: false,
+            for_: people(&group),
+            needs_evidence: group.first().is_some_and(|w| w.keyed_in),
+            answered: !group.is_empty() && group.iter().all(|w| round.answers.contains_key(&(w.as_.clone(), w.who))),
+            upload: false,
+        }
+    };
     let ways = permit::standings(rules, case, outside.me, &def.of, Some(p.id), now);
-    let ask = Ask { by: &def.of, this: Some(p.id), for_: None, evidence: &[], on: now, offering: true };
-    let mut refusals: Vec<Refusal> = permit::act(rules, case, outside, &ask).err().map(|r| *r).into_iter().collect();
-    let round = p.round.as_ref()?;
-    if round.lapsed {
-        refusals.push(Refusal::new(Code::Assent, kind.name.clone()).detail("reason", "lapsed"));
+    if ways.is_empty() {
+        let ask = Ask { by: &def.of, this: Some(p.id), for_: None, evidence: &[], on: now, offering: true };
+        return vec![row(Vec::new(), permit::act(rules, case, outside, &ask).err().map(|r| *r).into_iter().collect())];
     }
-    let open = |w: &permit::Standing| !round.answers.contains_key(&(w.as_.clone(), w.who));
-    Some(ActionOption {
-        action: format!("{}.assent", kind.name),
-        proceeding: Some(p.id),
-        allowed: refusals.is_empty(),
-        refusals,
-        input: act::input_type(rules.definition, "assent")?.json_schema(),
-        law: None,
-        automatic: false,
-        for_: people(&ways),
-        needs_evidence: ways.iter().find(|w| open(w)).or(ways.first()).is_some_and(|w| w.keyed_in),
-        answered: !ways.is_empty() && !ways.iter().any(open),
-        upload: false,
-    })
+    groups(ways).into_iter().map(|group| row(group, Vec::new())).collect()
 }
 
 fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &str, now: LegalTime) -> Option<ActionOption> {
@@ -167,9 +184,6 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
         return None;
     }
     let mut refusals = Vec::new();
-    if !case.is_open() {
-        refusals.push(Refusal::new(Code::Closed, case.workflow.clone()));
-    }
     let ways = permit::standings(rules, case, outside.me, &by.by, None, now);
     let ask = Ask { by: &by.by, this: None, for_: None, evidence: &[], on: now, offering: true };
     refusals.extend(permit::act(rules, case, outside, &ask).err().map(|r| *r));
@@ -193,8 +207,20 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
             }
             input["properties"]["notice"]["enum"] = json!(open);
         }
+        "file" => {
+            // A paper belongs to a proceeding of its kind, and is taken while one is open.
+            let wanted = |of: &str| case.proceedings.values().any(|p| p.kind == of && p.is_open());
+            let papers: Vec<&String> = rules.definition.file.papers.iter().filter(|(_, p)| wanted(&p.of)).map(|(name, _)| name).collect();
+            input["properties"]["paper"]["enum"] = json!(papers);
+        }
         _ => {}
     }
+    // Whoever acts only for others says for whom.
+    let keyed_in = ways.first().is_some_and(|w| w.keyed_in);
+    let for_ = match ways.first().map(|w| w.who) {
+        Some(super::event::Who::Person(_)) if action != "file" => groups(ways).first().map(|g| self::people(g)).unwrap_or_default(),
+        _ => Vec::new(),
+    };
     Some(ActionOption {
         action: format!("case.{action}"),
         proceeding: None,
@@ -203,15 +229,11 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
         input,
         law: None,
         automatic: false,
-        for_: if action == "consent" { people_ids(&ways) } else { Vec::new() },
-        needs_evidence: action != "file" && ways.first().is_some_and(|w| w.keyed_in),
+        for_,
+        needs_evidence: action != "file" && keyed_in,
         answered: false,
         upload: action == "file",
     })
-}
-
-fn people_ids(ways: &[permit::Standing]) -> Vec<PersonId> {
-    people(ways)
 }
 
 /// The JSON Schema of declared input, with labels, and with the accounts that a staff field may name.

@@ -83,10 +83,11 @@ pub fn act(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, ask: &Ask<'_>) 
     let ways = standings(rules, case, outside.me, ask.by, ask.this, ask.on);
     let chosen = match ask.for_ {
         Some(person) => ways.iter().find(|s| s.who == Who::Person(person)),
-        None => ways.first(),
+        // A body outside is no person of the case, so `for` cannot name it: without a name its paper is meant.
+        None => ways.iter().find(|s| !s.keyed_in || s.who == Who::Body).or(ways.first()),
     };
     let keyed_ways = ways.iter().filter(|s| s.keyed_in).count();
-    if ask.for_.is_none() && !ask.offering && keyed_ways > 1 && chosen.is_some_and(|s| s.keyed_in) {
+    if ask.for_.is_none() && !ask.offering && keyed_ways > 1 && chosen.is_some_and(|s| s.keyed_in && s.who != Who::Body) {
         // Paper is somebody's: whoever keys it in says whose.
         return Err(Box::new(Refusal::new(Code::Party, ask.by.join(", ")).field("for").detail("reason", "say_for_whom")));
     }
