@@ -130,7 +130,6 @@ impl TestApp {
     }
 
     /// A request; `who` is a name of the token file, or nobody.
-    #[must_use]
     pub fn request(&self, method: Method, who: Option<&str>, path: &str) -> RequestBuilder {
         let request = self.client.request(method, format!("http://{}{path}", self.address)).header("accept-language", "en");
         match who {

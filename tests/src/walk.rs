@@ -7,6 +7,7 @@
 use crate::app::TestApp;
 use chrono::{DateTime, Duration, FixedOffset};
 use serde_json::{Map, Value as Json, json};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// More steps than this mean that there is no way.
@@ -301,8 +302,8 @@ fn distances(workflow: &Json, goal: &str) -> BTreeMap<String, usize> {
             leads_here || opens_it || fires_it || readies_parent
         };
         for u in all.iter().filter(|u| comes_before(u)) {
-            if !distance.contains_key(&name(u)) {
-                distance.insert(name(u), far);
+            if let Entry::Vacant(place) = distance.entry(name(u)) {
+                place.insert(far);
                 queue.push_back(u);
             }
         }
