@@ -337,7 +337,8 @@ impl Engine {
         let mut notices = Vec::new();
         for _ in 0..MAX_CLOCK_COMMITS {
             let tx = self.0.store.begin().await?;
-            let turn = self.turn(&tx, &request, opened, &accounts).await;
+            let first = events.first().map(|e: &Event| e.seq);
+            let turn = self.turn(&tx, &request, opened, &accounts, first).await;
             match turn {
                 Ok(Turn::Write(written)) => {
                     let Written { decision, consequences, loaded, last } = *written;
@@ -379,8 +380,8 @@ impl Engine {
         Ok(row.and_then(|r| r.case_id.parse().ok()))
     }
 
-    /// One commit: of the clock if anything is due, else of the command.
-    async fn turn(&self, tx: &DatabaseTransaction, request: &Request, id: Option<CaseId>, accounts: &[Account]) -> Result<Turn, SubmitError> {
+    /// One commit: of the clock if anything is due, else of the command. `first` is the first event of this request so far.
+    async fn turn(&self, tx: &DatabaseTransaction, request: &Request, id: Option<CaseId>, accounts: &[Account], first: Option<u64>) -> Result<Turn, SubmitError> {
         let Some(id) = id else { return self.open(tx, request, accounts).await };
         let row = cases::row(tx, id, true).await?.ok_or(SubmitError::NoCase)?;
         let loaded = self.folded(tx, id, row).await?;
@@ -406,7 +407,7 @@ impl Engine {
             }
         };
         let key = loaded.key.clone().ok_or(StoreError::Sealed)?;
-        self.write(tx, request, &rules, Some(&loaded.row), key, decision, &outside, id, last).await
+        self.write(tx, request, &rules, Some(&loaded.row), key, decision, &outside, id, last.then_some(first)).await
     }
 
     async fn open(&self, tx: &DatabaseTransaction, request: &Request, accounts: &[Account]) -> Result<Turn, SubmitError> {
@@ -423,9 +424,10 @@ impl Engine {
             let row = opening::ActiveModel { account: Set(request.me.id.to_string()), key: Set(key.clone()), case_id: Set(id.to_string()) };
             opening::Entity::insert(row).exec_without_returning(tx).await?;
         }
-        self.write(tx, request, &rules, None, SealKey::generate(), decision, &outside, id, true).await
+        self.write(tx, request, &rules, None, SealKey::generate(), decision, &outside, id, Some(None)).await
     }
 
+    /// Draws numbers and writes a commit. `answers`: the last commit of a request, with its first event if the clock made one.
     #[expect(clippy::too_many_arguments, reason = "the one place where everything that a commit needs meets")]
     async fn write(
         &self,
@@ -437,7 +439,7 @@ impl Engine {
         mut decision: Decision,
         outside: &Outside<'_>,
         id: CaseId,
-        last: bool,
+        answers: Option<Option<u64>>,
     ) -> Result<Turn, SubmitError> {
         for (index, series, year) in decision.slots() {
             let seq = cases::draw(tx, &series, year).await?;
@@ -449,22 +451,24 @@ impl Engine {
         let commit =
             Commit { rules: rules.rules(), id, before, key: &key, master: &self.0.master, decision: &decision, consequences: &consequences, now };
         let row = cases::write(tx, &commit).await?;
-        if last {
-            self.write_answer(tx, request, id, &decision).await?;
+        if let Some(first) = answers {
+            self.write_answer(tx, request, id, &decision, first).await?;
             self.write_file(tx, request, id, &key).await?;
         }
         let loaded = Arc::new(Loaded { case: decision.case.clone(), row, key: Some(key) });
-        Ok(Turn::Write(Box::new(Written { decision, consequences, loaded, last })))
+        Ok(Turn::Write(Box::new(Written { decision, consequences, loaded, last: answers.is_some() })))
     }
 
-    async fn write_answer(&self, tx: &DatabaseTransaction, request: &Request, id: CaseId, decision: &Decision) -> Result<(), SubmitError> {
-        let (Some(key), Some(first), Some(last)) = (&request.key, decision.events.first(), decision.events.last()) else { return Ok(()) };
+    async fn write_answer(&self, tx: &DatabaseTransaction, request: &Request, id: CaseId, decision: &Decision, first: Option<u64>) -> Result<(), SubmitError> {
+        let own = decision.events.first().map(|e| e.seq);
+        // What the clock did in the same request belongs to the answer.
+        let (Some(key), Some(first), Some(last)) = (&request.key, first.or(own), decision.events.last()) else { return Ok(()) };
         let row = answer::ActiveModel {
             case_id: Set(id.to_string()),
             account: Set(request.me.id.to_string()),
             key: Set(key.clone()),
             body_hash: Set(body_hash(request)),
-            first_seq: Set(i64::try_from(first.seq).unwrap_or(0)),
+            first_seq: Set(i64::try_from(first).unwrap_or(0)),
             last_seq: Set(i64::try_from(last.seq).unwrap_or(0)),
         };
         answer::Entity::insert(row).exec_without_returning(tx).await?;

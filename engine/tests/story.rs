@@ -973,6 +973,7 @@ fn a_worklist_is_turned_page_by_page(home: &Home) {
             let Some(last) = rows.last() else { break };
             after = Some((last.due_at, last.id.clone()));
             seen.extend(rows);
+            assert!(seen.len() <= whole.len(), "pages of {limit}: a row was told twice");
             // Somebody opens a case that sorts before: no row is told twice or left out.
             if seen.len() == 4 && limit == 4 {
                 stage.clock.set("2026-03-02T08:00:00+08:00");

@@ -9,6 +9,7 @@ use super::story::Teller;
 use super::{Failure, Language, Outcome, Place};
 use crate::package::Recipient;
 use crate::state::{App, Mode, StartError};
+use crate::words::Words;
 use crate::{deliver, forms, sandbox};
 use clap::Args;
 use heyi_engine::case::clock::Run;
@@ -18,6 +19,7 @@ use heyi_engine::case::refusal::Refusals;
 use heyi_engine::case::{Account, Case};
 use heyi_engine::definition::Definition;
 use heyi_engine::ids::{CaseId, LegalTime};
+use heyi_engine::scenario::file::StepFile;
 use heyi_engine::scenario::{Door, Played, Player, Request, Scenario, StepReport};
 use heyi_engine::store::outbox::LEASE_SECONDS;
 use heyi_engine::submit::{self, SubmitError};
@@ -84,7 +86,8 @@ impl Demo {
 
     async fn play(&self, app: &App, play: &Play, accounts: &IndexMap<String, Account>, language: Language, bar: &ProgressBar) -> Result<Vec<String>, Failure> {
         let everyone: Vec<Account> = accounts.values().cloned().collect();
-        let teller = Teller { definition: &play.definition, accounts: &everyone, language };
+        let words = Words::load(app.config.template_folder()).map_err(StartError::Templates)?;
+        let teller = Teller { definition: &play.definition, accounts: &everyone, language, words: &words };
         let say = |line: String| {
             if !self.quiet {
                 bar.suspend(|| println!("{line}"));
@@ -107,7 +110,7 @@ impl Demo {
             let report = report.map_err(Failure::negative)?;
             deliver::letters(app).await?;
             if report.number > door.before.versions.len() {
-                tell(&teller, &report, &title(&step.tell), &mut before, &say);
+                tell(&teller, &report, step, &title(&step.tell), &mut before, &say);
                 door.before.note(player.case(), &report);
                 app.engine.store().set_meta(&steps_key(&play.scenario), &serde_json::to_string(&door.before)?).await?;
             } else if let Ok(played) = &report.outcome {
@@ -132,7 +135,7 @@ impl Demo {
     }
 }
 
-fn tell(teller: &Teller<'_>, report: &StepReport, told: &str, before: &mut Vec<Run>, say: &impl Fn(String)) {
+fn tell(teller: &Teller<'_>, report: &StepReport, step: &StepFile, told: &str, before: &mut Vec<Run>, say: &impl Fn(String)) {
     let at = teller.day(LegalTime::At(report.at));
     match &report.outcome {
         Ok(played) => {
@@ -144,7 +147,7 @@ fn tell(teller: &Teller<'_>, report: &StepReport, told: &str, before: &mut Vec<R
         }
         Err(refusals) => {
             say(at);
-            teller.refusals(refusals).into_iter().for_each(|line| say(format!("    ✗  {line}")));
+            teller.refusals(step.do_.as_deref().unwrap_or_default(), refusals).into_iter().for_each(|line| say(format!("    ✗  {line}")));
         }
     }
     if !told.is_empty() {

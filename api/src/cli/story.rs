@@ -1,6 +1,7 @@
 //! Events told as a person would tell them: who did what, which deadline started or stopped, which letter left for whom.
 
 use super::Language;
+use crate::words::{Words, labels::Labels};
 use chrono::Datelike as _;
 use heyi_engine::calendar::{Length, Unit};
 use heyi_engine::case::clock::Run;
@@ -21,6 +22,8 @@ pub struct Teller<'a> {
     pub accounts: &'a [Account],
     /// The language.
     pub language: Language,
+    /// The program's own words.
+    pub words: &'a Words,
 }
 
 impl Teller<'_> {
@@ -219,18 +222,11 @@ impl Teller<'_> {
             .collect()
     }
 
-    /// Why a step was refused.
+    /// Why a step was refused, in the words of the API.
     #[must_use]
-    pub fn refusals(&self, refusals: &[Refusal]) -> Vec<String> {
-        let pick = |zh: &str, en: &str| self.language.pick(zh, en).to_owned();
-        refusals
-            .iter()
-            .map(|r| {
-                let unlock = if r.unlocked_by.is_empty() { String::new() } else { format!("{}{}", pick("；可先办理 ", "; first: "), r.unlocked_by.join(", ")) };
-                let law = r.law.as_ref().map_or_else(String::new, |l| format!(" [{l}]"));
-                let what = self.definition.file.papers.get(&r.what).map_or(r.what.clone(), |p| self.text(&p.title, &r.what).to_owned());
-                format!("{}{what}{unlock}{law}", pick("不予办理：", "refused: "))
-            })
-            .collect()
+    pub fn refusals(&self, action: &str, refusals: &[Refusal]) -> Vec<String> {
+        let labels = Labels { definition: self.definition, words: self.words, language: self.language.tag() };
+        let law = |r: &Refusal| r.law.as_ref().map_or_else(String::new, |l| format!(" [{l}]"));
+        refusals.iter().map(|r| format!("{}{}{}", self.language.pick("不予办理：", "refused: "), labels.refusal(action, r), law(r))).collect()
     }
 }

@@ -142,7 +142,7 @@ fn open(draft: &mut Draft<'_>, command: &Command, ty: &Type, legal_at: LegalTime
         return Err(vec![Refusal::new(Code::Limit, definition.root.clone())]);
     }
     let ask = Ask { by: &transition.def.by, this: None, for_: command.for_, evidence: &[], on: legal_at, offering: false };
-    let (acted, side) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
+    let (acted, side) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![r.law(transition.def.law.as_deref())])?;
     let Value::Record(facts) = draft.input(&command.input, ty, &IndexMap::new())? else { return Ok(()) };
     draft.push(What::CaseOpened { workflow: definition.file.workflow.clone() }, acted.clone(), legal_at, None);
     if !facts.is_empty() {

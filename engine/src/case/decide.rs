@@ -104,7 +104,11 @@ pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Co
     let mut draft = Draft::new(rules, case.clone(), outside);
     let legal_at = legal_at(rules, outside, command)?;
     let Some((kind, action)) = command.action.split_once('.') else { return Err(unknown_action(rules, &command.action)) };
-    if case.version > 0 && !case.is_open() {
+    let known = match kind {
+        "case" => act::CASE_ACTIONS.contains(&action),
+        kind => rules.definition.kinds.get(kind).is_some_and(|k| action == "assent" || k.transitions.contains_key(action)),
+    };
+    if known && case.version > 0 && !case.is_open() {
         return Err(vec![Refusal::new(Code::Closed, case.workflow.clone())]);
     }
     if case.version == 0 && command.action != "case.open" {
@@ -290,6 +294,12 @@ fn failing(guard: &Guard, scope: &Scope<'_>, kind: &Kind, rules: Rules<'_>, code
             match (path.first().map(String::as_str), path.get(1)) {
                 (Some("facts"), _) => drop(unlock.insert("case.record".to_owned())),
                 (Some("input"), Some(field)) => refusal.field = Some(format!("input.{field}")),
+                (Some("this"), Some(word)) if word == "parent" => {
+                    // The parent's steps into a state that the clause names.
+                    let parent = kind.def.of.as_ref().and_then(|of| rules.definition.kinds.get(of));
+                    let named = |t: &&Transition| t.to.as_ref().is_some_and(|to| clause.source().contains(&format!("'{to}'"))) && !t.def.by.is_empty();
+                    unlock.extend(parent.into_iter().flat_map(|k| k.transitions.values().filter(named).map(|t| format!("{}.{}", k.name, t.name))));
+                }
                 (Some("this"), Some(datum)) => unlock.extend(
                     kind.transitions.values().filter(|t| t.def.sets.contains_key(datum) && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)),
                 ),

@@ -131,7 +131,9 @@ fn nobody(rules: Rules<'_>, case: &Case, me: &Account, ask: &Ask<'_>) -> Refusal
     let keys_in = file.roles.get(&me.role).is_some_and(|r| r.keys_in);
     let sides: Vec<&String> = ask.by.iter().filter(|b| file.sides.contains_key(*b)).collect();
     let mine = sides.iter().any(|s| **s == me.role) || keys_in;
-    if !sides.is_empty() && mine && sides.iter().all(|side| !case.people.values().any(|p| &p.side == *side)) {
+    let nobody_of = |side: &str| !case.people.values().any(|p| p.side == side);
+    let own_side_empty = sides.iter().any(|s| **s == me.role && nobody_of(s));
+    if own_side_empty || (!sides.is_empty() && mine && sides.iter().all(|side| nobody_of(side))) {
         return Refusal::new(Code::Party, wanted).unlocked_by("case.person");
     }
     if ask.for_.is_some() && mine {

@@ -307,6 +307,9 @@ pub struct NoticeDef {
     /// `required`: a work item waits until each recipient is served or given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ServiceDef>,
+    /// Its recipients outside the committee may look at the case from then on, as far as outsiders may.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shares: bool,
     /// Article of law.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub law: Option<String>,

@@ -3,9 +3,9 @@
 use super::rows::{case, case_access, case_key, deadline, document, event, letter, number, value, word, work};
 use super::seal::SealKey;
 use super::{StoreError, from_ms, ms};
-use crate::case::consequences::{Consequences, WorkItem};
+use crate::case::consequences::{Consequences, Notice, WorkItem};
 use crate::case::decide::{Decision, NewValue};
-use crate::case::event::{Event, ValueId, What};
+use crate::case::event::{Event, ValueId, What, Who};
 use crate::case::{Case, Rules, clock, evolve, sha256};
 use crate::ids::{AccountId, CaseId};
 use crate::value::{Value, canonical_json};
@@ -219,7 +219,8 @@ pub(crate) async fn write<C: ConnectionTrait>(db: &C, commit: &Commit<'_>) -> Re
         };
         document::Entity::insert(new).exec_without_returning(db).await?;
     }
-    write_access(db, &id, &decision.events).await?;
+    let shares = |kind: &str| commit.rules.definition.file.notices.get(kind).is_some_and(|n| n.shares);
+    write_access(db, &id, &decision.events, &consequences.notices, shares).await?;
     write_words(db, commit, &id).await?;
     Ok(row)
 }
@@ -327,7 +328,7 @@ async fn write_letters<C: ConnectionTrait>(db: &C, commit: &Commit<'_>, id: &str
     Ok(())
 }
 
-async fn write_access<C: ConnectionTrait>(db: &C, id: &str, events: &[Event]) -> Result<(), StoreError> {
+async fn write_access<C: ConnectionTrait>(db: &C, id: &str, events: &[Event], told: &[Notice], shares: impl Fn(&str) -> bool) -> Result<(), StoreError> {
     let accounts: BTreeSet<AccountId> = events
         .iter()
         .filter_map(|e| match &e.what {
@@ -335,6 +336,7 @@ async fn write_access<C: ConnectionTrait>(db: &C, id: &str, events: &[Event]) ->
             What::Seated { account, .. } => Some(*account),
             _ => None,
         })
+        .chain(told.iter().filter(|n| shares(&n.kind)).filter_map(|n| if let Who::Account(id) = n.recipient.who { Some(id) } else { None }))
         .collect();
     if accounts.is_empty() {
         return Ok(());
