@@ -833,6 +833,9 @@ fn what_fell_due_while_nobody_asked_happens_once_and_in_order(home: &Home) {
     assert!(stage.submit(stage.passes(case)).expect("time passes").events.is_empty());
     assert_eq!(changed(&before, &stage.contents()), Vec::<&str>::new());
     // The round of assents ends on 14 April, the warnings come before 14 May, the limit acts after two days of grace.
+    // A case is listed from the very instant at which its first deadline is due.
+    assert_eq!(due("2026-04-13T23:59:59+08:00"), Vec::<String>::new());
+    assert_eq!(due("2026-04-14T00:00:00+08:00").len(), 2);
     let listed = due("2026-05-19T08:00:00+08:00");
     assert_eq!(BTreeSet::from_iter(listed), BTreeSet::from([case.to_string(), second.to_string()]));
     let another = stage.another();

@@ -1,12 +1,16 @@
 //! Running the real `heyi` binary, as a person at a terminal would, and places for its files.
 //!
-//! Here: where the binary comes from, a clean environment, scratch folders, seeded chance, and the one way in which a
-//! test may be left out. Not here: what a finished demo looks like; the test files say that.
+//! Here: where the binary comes from, a clean environment, the server as a process, scratch folders, seeded chance, and
+//! the one way in which a test may be left out. Not here: what a finished demo looks like; the test files say that.
 
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 /// Settings of the caller's shell that must not reach the process under test.
@@ -131,6 +135,84 @@ impl Ran {
     pub fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "standard output:\n{}\nstandard error:\n{}", self.stdout, self.stderr);
         self
+    }
+}
+
+/// `heyi serve`, running as a process of its own. It is ended when this is dropped.
+#[derive(Debug)]
+pub struct Serving {
+    child: Child,
+    base: String,
+    tokens: BTreeMap<String, String>,
+    client: reqwest::Client,
+}
+
+impl Serving {
+    /// Starts a training room on any free port; `with` adds settings.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn sandbox(folder: &Path, with: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut serve = command(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--data"]);
+        with(serve.arg(folder));
+        let mut child = serve.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("heyi can be started");
+        let (send, lines) = channel();
+        let err = BufReader::new(child.stderr.take().expect("it is piped"));
+        // Read to its end, so that the server never waits for a reader.
+        std::thread::spawn(move || err.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        let mut said = Vec::new();
+        let base = loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the server does not say where it listens:\n{}", said.join("\n")));
+            if let Some(address) = line.strip_prefix("Heyi listens on ") {
+                break address.split_whitespace().next().expect("an address").to_owned();
+            }
+            said.push(line);
+        };
+        let tokens = std::fs::read(folder.join("sandbox-tokens.json")).expect("the tokens are there before anybody can ask");
+        let tokens = serde_json::from_slice(&tokens).expect("the tokens are a JSON object");
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        Self { child, base, tokens, client }
+    }
+
+    /// Posts JSON as somebody of the token file.
+    ///
+    /// # Returns
+    /// Status and JSON of the answer.
+    ///
+    /// # Panics
+    /// When nothing answers.
+    pub async fn post(&self, who: &str, path: &str, body: &Json) -> (u16, Json) {
+        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.tokens[who]).json(body);
+        let answer = request.send().await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
+    /// Reads JSON as somebody of the token file.
+    ///
+    /// # Panics
+    /// When nothing answers, or not with 200.
+    pub async fn get(&self, who: &str, path: &str) -> Json {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(&self.tokens[who]);
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 200, "{path}");
+        answer.json().await.expect("JSON")
+    }
+
+    /// Ends it with SIGTERM.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub fn stop(mut self) {
+        let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill can be started");
+        assert!(asked.success());
+        assert!(self.child.wait().expect("it ends").success(), "SIGTERM is no failure");
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
