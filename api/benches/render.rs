@@ -11,7 +11,10 @@ use std::hint::black_box;
 /// The notice of acceptance, as the shipped workflow declares it.
 fn shape() -> Shape {
     let field = |name: &str, ty| Field { name: name.to_owned(), ty, optional: true };
-    Shape { kind: "acceptance".to_owned(), fields: vec![field("number", FieldType::Text), field("accepted_on", FieldType::Date), field("finish_by", FieldType::Date)] }
+    Shape {
+        kind: "acceptance".to_owned(),
+        fields: vec![field("number", FieldType::Text), field("accepted_on", FieldType::Date), field("finish_by", FieldType::Date)],
+    }
 }
 
 fn notice(language: &str) -> NoticeView {
@@ -34,16 +37,21 @@ fn notice(language: &str) -> NoticeView {
 }
 
 fn render(c: &mut Criterion) {
-    let templates = Templates::load(&[shape()], &["zh-CN", "en"], None).unwrap_or_else(|mistakes| panic!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
+    let templates = Templates::load(&[shape()], &["zh-CN", "en"], None)
+        .unwrap_or_else(|mistakes| panic!("{}", mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")));
     for language in ["zh-CN", "en"] {
         let view = notice(language);
-        c.bench_function(&format!("one notice in {language}, as subject, text and HTML"), |b| b.iter(|| black_box(templates.render(&view)).expect("it is put into words")));
+        c.bench_function(&format!("one notice in {language}, as subject, text and HTML"), |b| {
+            b.iter(|| black_box(templates.render(&view)).expect("it is put into words"))
+        });
     }
     let pages = documents::Templates::embedded();
     let mut group = c.benchmark_group("documents");
     group.sample_size(20);
     for (name, document) in [("full", AgreementDocument::sample_full()), ("bare", AgreementDocument::sample_bare())] {
-        group.bench_function(format!("one {name} agreement as PDF/A-2a and PDF/UA-1"), |b| b.iter(|| black_box(render_agreement(&document, &pages)).expect("it is printed")));
+        group.bench_function(format!("one {name} agreement as PDF/A-2a and PDF/UA-1"), |b| {
+            b.iter(|| black_box(render_agreement(&document, &pages)).expect("it is printed"))
+        });
     }
     group.finish();
 }

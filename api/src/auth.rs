@@ -122,7 +122,7 @@ pub fn speaks_of_hidden(definition: &Definition, clause: &str) -> bool {
     let hidden = |f: &FieldDef| class(f) > Class::Case;
     let facts = definition.file.facts.iter().filter(|(_, f)| hidden(f)).map(|(name, _)| format!("facts.{name}"));
     let data = definition.kinds.values().flat_map(|k| &k.def.data).filter(|(_, f)| hidden(f)).map(|(name, _)| format!(".{name}"));
-    facts.chain(data).any(|name| {
-        clause.match_indices(&name).any(|(at, _)| !clause[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-    })
+    facts
+        .chain(data)
+        .any(|name| clause.match_indices(&name).any(|(at, _)| !clause[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')))
 }

@@ -102,7 +102,12 @@ fn agreement(app: &App, rules: &CaseRules, data: &Map<String, Json>) -> Result<A
     let missing = |field: &str| FormError::Print(format!("{field} is missing"));
     let title = |name: &str| {
         let file = &rules.definition.file;
-        let title = file.sides.get(name).map(|s| &s.title).or_else(|| file.seats.get(name).map(|s| &s.title)).or_else(|| file.roles.get(name).map(|r| &r.title));
+        let title = file
+            .sides
+            .get(name)
+            .map(|s| &s.title)
+            .or_else(|| file.seats.get(name).map(|s| &s.title))
+            .or_else(|| file.roles.get(name).map(|r| &r.title));
         title.and_then(|t| t.get("zh-CN")).cloned().unwrap_or_else(|| name.to_owned())
     };
     let field = |person: &Json, name: &str| person.get(name).and_then(Json::as_str).map(str::to_owned);
@@ -188,12 +193,17 @@ pub async fn export(app: &App, case: CaseId, recipient: package::Recipient) -> R
     let data = frozen(&loaded, row)?;
     let pdf = render(app, &rules, &data)?;
     let events = app.engine.store().events(case, 0, u64::MAX >> 1).await?;
-    let until: Vec<&(heyi_engine::case::event::Event, String)> = events.iter().filter(|(e, _)| i64::try_from(e.seq).is_ok_and(|seq| seq <= row.seq)).collect();
+    let until: Vec<&(heyi_engine::case::event::Event, String)> =
+        events.iter().filter(|(e, _)| i64::try_from(e.seq).is_ok_and(|seq| seq <= row.seq)).collect();
     let extract: Vec<Json> = until.iter().map(|(e, hash)| json!({"event": e, "hash": hash})).collect();
-    let canonical = |json: &Json| canonical_json(json).map(|mut t| {
-        t.push('\n');
-        t.into_bytes()
-    }).map_err(|e| FormError::Print(e.to_string()));
+    let canonical = |json: &Json| {
+        canonical_json(json)
+            .map(|mut t| {
+                t.push('\n');
+                t.into_bytes()
+            })
+            .map_err(|e| FormError::Print(e.to_string()))
+    };
     let structured = json!({
         "case": case, "reference": case.reference(), "workflow": rules.definition.file.workflow,
         "definition": rules.definition.digest, "agreement": data, "version": row.seq,

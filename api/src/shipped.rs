@@ -121,7 +121,10 @@ impl Source {
         let definition = definition::load(&self.workflow)
             .map_err(|mistakes| mistakes.0.iter().map(|m| format!("{}/workflow.yaml:{m}", self.name)).collect::<Mistakes>())?;
         if definition.file.workflow != self.name {
-            return Err(vec![format!("{}/workflow.yaml: the workflow calls itself `{}`; give the folder the same name", self.name, definition.file.workflow)]);
+            return Err(vec![format!(
+                "{}/workflow.yaml: the workflow calls itself `{}`; give the folder the same name",
+                self.name, definition.file.workflow
+            )]);
         }
         Ok(definition)
     }

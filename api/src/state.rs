@@ -207,7 +207,8 @@ fn letter_templates(library: &Library, config: &Config) -> Result<Templates, Sta
         return Err(StartError::Templates(mistakes));
     }
     let shapes: Vec<Shape> = shapes.into_values().collect();
-    Templates::load(&shapes, &["zh-CN", "en"], config.template_folder()).map_err(|m| StartError::Templates(m.iter().map(ToString::to_string).collect()))
+    Templates::load(&shapes, &["zh-CN", "en"], config.template_folder())
+        .map_err(|m| StartError::Templates(m.iter().map(ToString::to_string).collect()))
 }
 
 fn field_type(ty: &GuardType) -> FieldType {
@@ -262,8 +263,12 @@ async fn sandbox(store: &Store, mode: Mode, config: &Config) -> Result<bool, Sta
     let known = store.meta(SANDBOX).await?;
     let dir = config.data_dir.display();
     match (mode, known.as_deref()) {
-        (Mode::Real, Some("true")) => Err(StartError::Sandbox(format!("{dir} is a training room: open it with `heyi serve --sandbox --data {dir}`, or choose another folder"))),
-        (Mode::Sandbox, Some("false")) => Err(StartError::Sandbox(format!("{dir} is a real installation and cannot become a training room: choose another folder"))),
+        (Mode::Real, Some("true")) => {
+            Err(StartError::Sandbox(format!("{dir} is a training room: open it with `heyi serve --sandbox --data {dir}`, or choose another folder")))
+        }
+        (Mode::Sandbox, Some("false")) => {
+            Err(StartError::Sandbox(format!("{dir} is a real installation and cannot become a training room: choose another folder")))
+        }
         (Mode::Real, None) => store.set_meta(SANDBOX, "false").await.map(|()| false).map_err(Into::into),
         (Mode::Sandbox, None) => store.set_meta(SANDBOX, "true").await.map(|()| true).map_err(Into::into),
         (_, known) => Ok(known == Some("true")),

@@ -26,13 +26,28 @@ const MAX_BLOCKS: usize = 48;
 const SHIPPED: [&str; 2] = [include_str!("../../templates/words/zh-CN.toml"), include_str!("../../templates/words/en.toml")];
 
 /// Words that the program itself contributes.
-pub const TERMS: [&str; 9] =
-    ["and", "engine", "case.record", "case.person", "case.consent", "case.seat", "case.serve", "case.file", "case.assent"];
+pub const TERMS: [&str; 9] = ["and", "engine", "case.record", "case.person", "case.consent", "case.seat", "case.serve", "case.file", "case.assent"];
 
 /// Names that the text of a refusal may use.
 const REFUSAL_NAMES: [&str; 18] = [
-    "what", "title", "field", "law", "unlocked_by", "action", "character", "did_you_mean", "earliest", "erased", "expected", "first_day", "last_day", "latest", "missing",
-    "proceeding", "reason", "wanted",
+    "what",
+    "title",
+    "field",
+    "law",
+    "unlocked_by",
+    "action",
+    "character",
+    "did_you_mean",
+    "earliest",
+    "erased",
+    "expected",
+    "first_day",
+    "last_day",
+    "latest",
+    "missing",
+    "proceeding",
+    "reason",
+    "wanted",
 ];
 
 /// The name under which the text of "the asker may not know" stands.
@@ -66,8 +81,27 @@ pub fn refusal_name(code: Code) -> &'static str {
 }
 
 const REFUSALS: [&str; 21] = [
-    "unknown_action", "proceeding", "state", "role", "seat", "party", "evidence", "guard", "paper", "consent", "limit", "deadline", "input", "legal_time", "assent", "step",
-    "closed", "would_park", "loop", "calendar", WITHHELD,
+    "unknown_action",
+    "proceeding",
+    "state",
+    "role",
+    "seat",
+    "party",
+    "evidence",
+    "guard",
+    "paper",
+    "consent",
+    "limit",
+    "deadline",
+    "input",
+    "legal_time",
+    "assent",
+    "step",
+    "closed",
+    "would_park",
+    "loop",
+    "calendar",
+    WITHHELD,
 ];
 
 /// All texts, checked.
@@ -314,7 +348,12 @@ mod tests {
         let text = "[refusal]\npapers = \"x\"\npaper = \"{{#if titel}}x{{/if}}\"\n[detail]\ninternal = \"{{{title}}}\"\n[odd]\nx = \"y\"\n";
         std::fs::write(folder.path().join("words/en.toml"), text).unwrap();
         let mistakes = Words::load(Some(folder.path())).unwrap_err().join("\n");
-        for wanted in ["refusal.papers: there is no such entry; did you mean paper?", "refusal.paper: there is no name `titel`", "detail.internal: only", "[odd]"] {
+        for wanted in [
+            "refusal.papers: there is no such entry; did you mean paper?",
+            "refusal.paper: there is no name `titel`",
+            "detail.internal: only",
+            "[odd]",
+        ] {
             assert!(mistakes.contains(wanted), "{wanted} in {mistakes}");
         }
     }

@@ -46,11 +46,22 @@ proceedings:
     text.push_str("      ended: {final: ended}\n    transitions:\n      begin: {from: new, to: s0, by: [clerk]}\n");
     for n in 0..STATES {
         let next = (n + 1) % STATES;
-        let _ = writeln!(text, "      go{n}: {{from: s{n}, to: s{next}, by: [clerk], input: {{rounds: {{type: int}}}}, accepts: input.rounds > 0, sets: {{rounds: input.rounds}}, notices: [moved_on]}}");
+        let _ = writeln!(
+            text,
+            "      go{n}: {{from: s{n}, to: s{next}, by: [clerk], input: {{rounds: {{type: int}}}}, accepts: input.rounds > 0, sets: {{rounds: input.rounds}}, notices: [moved_on]}}"
+        );
     }
     let all: Vec<String> = (0..STATES).map(|n| format!("s{n}")).collect();
-    let _ = writeln!(text, "      write: {{from: [{all}], to: same, by: [clerk], input: {{note: {{type: text}}}}, sets: {{note: input.note}}}}\n      end: {{from: [{all}], to: ended, by: [clerk]}}", all = all.join(", "));
-    let _ = writeln!(text, "    deadlines:\n      limit: {{starts: [begin], in: [{}], length: 30 working days, work: {{for: clerk, title: {{zh-CN: 到期, en: Due}}}}}}", all.join(", "));
+    let _ = writeln!(
+        text,
+        "      write: {{from: [{all}], to: same, by: [clerk], input: {{note: {{type: text}}}}, sets: {{note: input.note}}}}\n      end: {{from: [{all}], to: ended, by: [clerk]}}",
+        all = all.join(", ")
+    );
+    let _ = writeln!(
+        text,
+        "    deadlines:\n      limit: {{starts: [begin], in: [{}], length: 30 working days, work: {{for: clerk, title: {{zh-CN: 到期, en: Due}}}}}}",
+        all.join(", ")
+    );
     text
 }
 

@@ -52,7 +52,8 @@ fn request(me: &Account, case: Option<CaseId>, action: &str, input: serde_json::
 
 async fn setting(engine: &Engine, pragma: &str) -> String {
     let db = engine.store().db();
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), format!("PRAGMA {pragma}"))).await.expect("a setting").expect("a row");
+    let row =
+        db.query_one_raw(Statement::from_string(db.get_database_backend(), format!("PRAGMA {pragma}"))).await.expect("a setting").expect("a row");
     row.try_get_by_index::<String>(0).or_else(|_| row.try_get_by_index::<i32>(0).map(|n| n.to_string())).expect("a value")
 }
 
@@ -62,7 +63,11 @@ fn submit(c: &mut Criterion) {
     let url = format!("sqlite:{}", folder.path().join("bench.db").display());
     let (engine, me) = rt.block_on(engine(&url));
     let (journal, sync) = rt.block_on(async { (setting(&engine, "journal_mode").await, setting(&engine, "synchronous").await) });
-    println!("SQLite in {}: journal_mode = {journal}, synchronous = {} (each commit waits for the disk)", folder.path().display(), if sync == "2" { "FULL" } else { &sync });
+    println!(
+        "SQLite in {}: journal_mode = {journal}, synchronous = {} (each commit waits for the disk)",
+        folder.path().display(),
+        if sync == "2" { "FULL" } else { &sync }
+    );
     let opened = rt.block_on(engine.submit(request(&me, None, "case.open", json!({"amount": "10.00"})))).expect("a case is opened");
     let case = opened.loaded.case.id;
     let mut group = c.benchmark_group("through the one door on SQLite");
@@ -86,13 +91,18 @@ fn submit(c: &mut Criterion) {
     group.throughput(Throughput::Elements(64));
     group.sample_size(10);
     group.bench_function("64 steps of 64 cases, asked for at once", |b| {
-        let cases: Vec<CaseId> = (0..64).filter_map(|_| rt.block_on(engine.submit(request(&me, None, "case.open", json!({})))).expect("a case is opened").loaded.case.id).collect();
+        let cases: Vec<CaseId> = (0..64)
+            .filter_map(|_| rt.block_on(engine.submit(request(&me, None, "case.open", json!({})))).expect("a case is opened").loaded.case.id)
+            .collect();
         b.iter(|| {
             rt.block_on(async {
-                let tasks: Vec<_> = cases.iter().map(|case| {
-                    let (engine, request) = (engine.clone(), request(&me, Some(*case), "matter.count", json!({})));
-                    tokio::spawn(async move { engine.submit(request).await })
-                }).collect();
+                let tasks: Vec<_> = cases
+                    .iter()
+                    .map(|case| {
+                        let (engine, request) = (engine.clone(), request(&me, Some(*case), "matter.count", json!({})));
+                        tokio::spawn(async move { engine.submit(request).await })
+                    })
+                    .collect();
                 for task in tasks {
                     black_box(task.await.expect("a task ends")).expect("a step is taken");
                 }

@@ -63,10 +63,7 @@ impl fmt::Display for ProceedingId {
 impl FromStr for ProceedingId {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.strip_prefix('p')
-            .and_then(|digits| digits.parse().ok())
-            .map(Self)
-            .ok_or_else(|| "a proceeding is named like p12".to_owned())
+        text.strip_prefix('p').and_then(|digits| digits.parse().ok()).map(Self).ok_or_else(|| "a proceeding is named like p12".to_owned())
     }
 }
 

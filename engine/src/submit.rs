@@ -243,8 +243,11 @@ impl Engine {
         use crate::definition::file::Class;
         use crate::value::Value;
         let (loaded, rules) = self.read(id).await?;
-        let personal = rules.definition.file.facts.iter().filter(|(_, f)| f.class == Class::Personal).filter_map(|(name, _)| loaded.case.facts.get(name));
-        let texts: Vec<&str> = personal.filter_map(|value| if let Some(Value::Text(text)) = loaded.case.vault.get(value) { Some(text.as_str()) } else { None }).collect();
+        let personal =
+            rules.definition.file.facts.iter().filter(|(_, f)| f.class == Class::Personal).filter_map(|(name, _)| loaded.case.facts.get(name));
+        let texts: Vec<&str> = personal
+            .filter_map(|value| if let Some(Value::Text(text)) = loaded.case.vault.get(value) { Some(text.as_str()) } else { None })
+            .collect();
         if texts.is_empty() {
             return Ok(Vec::new());
         }
@@ -300,7 +303,8 @@ impl Engine {
             Some(policy) => policy,
             None => {
                 let source = self.0.store.pinned("policy", &row.policy).await?;
-                let values: BTreeMap<String, String> = serde_json::from_str(&source.body).map_err(|e| pinned("policy", &row.policy, e.to_string()))?;
+                let values: BTreeMap<String, String> =
+                    serde_json::from_str(&source.body).map_err(|e| pinned("policy", &row.policy, e.to_string()))?;
                 let policy = Policy::of(&definition, &values).map_err(|e| pinned("policy", &row.policy, e.join("; ")))?;
                 let policy = Arc::new(policy);
                 library.keep_policy(policy.clone());
@@ -319,8 +323,11 @@ impl Engine {
             return Ok(calendar);
         }
         let source = self.0.store.pinned("calendar", digest).await?;
-        let calendar = Calendar::parse(&source.body)
-            .map_err(|_| StoreError::Pinned { kind: "calendar", digest: digest.to_owned(), problem: "cannot be read".to_owned() })?;
+        let calendar = Calendar::parse(&source.body).map_err(|_| StoreError::Pinned {
+            kind: "calendar",
+            digest: digest.to_owned(),
+            problem: "cannot be read".to_owned(),
+        })?;
         let calendar = Arc::new(calendar);
         self.0.library.keep_calendar(calendar.clone());
         Ok(calendar)
@@ -381,7 +388,14 @@ impl Engine {
     }
 
     /// One commit: of the clock if anything is due, else of the command. `first` is the first event of this request so far.
-    async fn turn(&self, tx: &DatabaseTransaction, request: &Request, id: Option<CaseId>, accounts: &[Account], first: Option<u64>) -> Result<Turn, SubmitError> {
+    async fn turn(
+        &self,
+        tx: &DatabaseTransaction,
+        request: &Request,
+        id: Option<CaseId>,
+        accounts: &[Account],
+        first: Option<u64>,
+    ) -> Result<Turn, SubmitError> {
         let Some(id) = id else { return self.open(tx, request, accounts).await };
         let row = cases::row(tx, id, true).await?.ok_or(SubmitError::NoCase)?;
         let loaded = self.folded(tx, id, row).await?;
@@ -459,7 +473,14 @@ impl Engine {
         Ok(Turn::Write(Box::new(Written { decision, consequences, loaded, last: answers.is_some() })))
     }
 
-    async fn write_answer(&self, tx: &DatabaseTransaction, request: &Request, id: CaseId, decision: &Decision, first: Option<u64>) -> Result<(), SubmitError> {
+    async fn write_answer(
+        &self,
+        tx: &DatabaseTransaction,
+        request: &Request,
+        id: CaseId,
+        decision: &Decision,
+        first: Option<u64>,
+    ) -> Result<(), SubmitError> {
         let own = decision.events.first().map(|e| e.seq);
         // What the clock did in the same request belongs to the answer.
         let (Some(key), Some(first), Some(last)) = (&request.key, first.or(own), decision.events.last()) else { return Ok(()) };

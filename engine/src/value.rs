@@ -119,9 +119,7 @@ impl Money {
 
     /// An amount of so many 分, if within bounds.
     pub fn from_fen(fen: i64) -> Option<Money> {
-        (-MONEY_MAX_FEN..=MONEY_MAX_FEN)
-            .contains(&fen)
-            .then_some(Money(fen))
+        (-MONEY_MAX_FEN..=MONEY_MAX_FEN).contains(&fen).then_some(Money(fen))
     }
 
     /// An amount of so many yuan, if within bounds.
@@ -134,9 +132,7 @@ impl Money {
         if yuan != yuan.round_dp_with_strategy(2, RoundingStrategy::ToZero) {
             return Err(MoneyError::TooManyDecimals);
         }
-        let fen = yuan
-            .checked_mul(Decimal::ONE_HUNDRED)
-            .and_then(|fen| i64::try_from(fen).ok());
+        let fen = yuan.checked_mul(Decimal::ONE_HUNDRED).and_then(|fen| i64::try_from(fen).ok());
         fen.and_then(Money::from_fen).ok_or(MoneyError::OutOfRange)
     }
 
@@ -193,8 +189,7 @@ impl Serialize for Money {
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Money, D::Error> {
         let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map_err(|error| D::Error::custom(format_args!("the amount {error}")))
+        text.parse().map_err(|error| D::Error::custom(format_args!("the amount {error}")))
     }
 }
 
@@ -244,10 +239,7 @@ impl Value {
             Value::Instant(value) => json!(value.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
             Value::Text(value) => json!(value),
             Value::List(items) => Json::Array(items.iter().map(Value::to_json).collect()),
-            Value::Record(fields) => fields
-                .iter()
-                .map(|(key, value)| (key.clone(), value.to_json()))
-                .collect(),
+            Value::Record(fields) => fields.iter().map(|(key, value)| (key.clone(), value.to_json())).collect(),
         }
     }
 }
@@ -258,20 +250,12 @@ impl Type {
         match self {
             Type::Bool => "true or false".into(),
             Type::Int => "a whole number".into(),
-            Type::Decimal => {
-                "a decimal number as text of at most 28 digits, such as \"0.35\"".into()
-            }
-            Type::Money => {
-                "an amount in yuan as text with at most two decimals, such as \"100000.00\"".into()
-            }
+            Type::Decimal => "a decimal number as text of at most 28 digits, such as \"0.35\"".into(),
+            Type::Money => "an amount in yuan as text with at most two decimals, such as \"100000.00\"".into(),
             Type::Date => "a day such as \"2026-03-02\"".into(),
-            Type::Instant => {
-                "a moment with its offset, such as \"2026-03-02T09:30:00+08:00\"".into()
-            }
+            Type::Instant => "a moment with its offset, such as \"2026-03-02T09:30:00+08:00\"".into(),
             Type::Text => {
-                format!(
-                    "text of at most {TEXT_MAX_CHARS} characters, without control characters but \\n and \\t"
-                )
+                format!("text of at most {TEXT_MAX_CHARS} characters, without control characters but \\n and \\t")
             }
             Type::Enum(words) => format!("one of {}", words.join(", ")),
             Type::Person => "the id of a person of the case".into(),
@@ -279,14 +263,7 @@ impl Type {
             Type::File => "the id of a file of the case".into(),
             Type::List(_) => format!("a list of at most {LIST_MAX_ITEMS}"),
             Type::Record(fields) => {
-                format!(
-                    "an object with {}",
-                    fields
-                        .keys()
-                        .map(String::as_str)
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )
+                format!("an object with {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
             }
         }
     }
@@ -318,15 +295,8 @@ impl Type {
                 json!({"type": "array", "items": item.json_schema(), "maxItems": LIST_MAX_ITEMS})
             }
             Type::Record(fields) => {
-                let properties: Map<String, Json> = fields
-                    .iter()
-                    .map(|(name, field)| (name.clone(), field.ty.json_schema()))
-                    .collect();
-                let required: Vec<&String> = fields
-                    .iter()
-                    .filter(|(_, field)| !field.optional)
-                    .map(|(name, _)| name)
-                    .collect();
+                let properties: Map<String, Json> = fields.iter().map(|(name, field)| (name.clone(), field.ty.json_schema())).collect();
+                let required: Vec<&String> = fields.iter().filter(|(_, field)| !field.optional).map(|(name, _)| name).collect();
                 json!({
                     "type": "object", "properties": properties, "required": required, "additionalProperties": false
                 })
@@ -342,18 +312,14 @@ fn read(json: &Json, ty: &Type, path: &str, mistakes: &mut Vec<InputMistake>) ->
             return read_record(entries, fields, path, mistakes);
         }
         (Type::List(item), Json::Array(items)) if items.len() <= LIST_MAX_ITEMS => {
-            let read_item = |(index, json): (usize, &Json)| {
-                read(json, item, &format!("{path}[{index}]"), mistakes)
-            };
+            let read_item = |(index, json): (usize, &Json)| read(json, item, &format!("{path}[{index}]"), mistakes);
             let values: Vec<Option<Value>> = items.iter().enumerate().map(read_item).collect();
             return values.into_iter().collect::<Option<_>>().map(Value::List);
         }
         (Type::List(_), Json::Array(_)) => Err(format!("the list is longer than {LIST_MAX_ITEMS}")),
         _ => read_scalar(json, ty),
     };
-    result
-        .map_err(|message| report(mistakes, path, &message, ty.expected()))
-        .ok()
+    result.map_err(|message| report(mistakes, path, &message, ty.expected())).ok()
 }
 
 fn read_scalar(json: &Json, ty: &Type) -> Result<Value, String> {
@@ -361,45 +327,22 @@ fn read_scalar(json: &Json, ty: &Type) -> Result<Value, String> {
     match (ty, json) {
         (_, Json::Null) => Err("a value is missing here".into()),
         (Type::Bool, Json::Bool(value)) => Ok(Value::Bool(*value)),
-        (Type::Int, Json::Number(number)) => number
-            .as_i64()
-            .map(Value::Int)
-            .ok_or_else(|| "this is not a whole number of 64 bits".into()),
-        (Type::Money, Json::String(text)) => text
-            .parse()
-            .map(Value::Money)
-            .map_err(|error: MoneyError| format!("this text {error}")),
+        (Type::Int, Json::Number(number)) => number.as_i64().map(Value::Int).ok_or_else(|| "this is not a whole number of 64 bits".into()),
+        (Type::Money, Json::String(text)) => text.parse().map(Value::Money).map_err(|error: MoneyError| format!("this text {error}")),
         (Type::Money, Json::Number(number)) => match number.as_i64() {
-            Some(yuan) => Money::from_yuan(yuan)
-                .map(Value::Money)
-                .ok_or_else(|| MoneyError::OutOfRange.to_string()),
-            None => {
-                Err("an amount with decimals is sent as text, as JSON numbers are not exact".into())
-            }
+            Some(yuan) => Money::from_yuan(yuan).map(Value::Money).ok_or_else(|| MoneyError::OutOfRange.to_string()),
+            None => Err("an amount with decimals is sent as text, as JSON numbers are not exact".into()),
         },
-        (Type::Decimal, Json::String(text)) => parse_decimal(text)
-            .map(Value::Decimal)
-            .ok_or_else(out_of_form),
+        (Type::Decimal, Json::String(text)) => parse_decimal(text).map(Value::Decimal).ok_or_else(out_of_form),
         (Type::Decimal, Json::Number(number)) => match number.as_i64() {
             Some(whole) => Ok(Value::Decimal(whole.into())),
-            None => {
-                Err("a number with decimals is sent as text, as JSON numbers are not exact".into())
-            }
+            None => Err("a number with decimals is sent as text, as JSON numbers are not exact".into()),
         },
-        (Type::Date, Json::String(text)) => {
-            parse_date(text).map(Value::Date).ok_or_else(out_of_form)
-        }
-        (Type::Instant, Json::String(text)) => parse_instant(text)
-            .map(Value::Instant)
-            .ok_or_else(out_of_form),
+        (Type::Date, Json::String(text)) => parse_date(text).map(Value::Date).ok_or_else(out_of_form),
+        (Type::Instant, Json::String(text)) => parse_instant(text).map(Value::Instant).ok_or_else(out_of_form),
         (Type::Text, Json::String(text)) => match text.chars().nth(TEXT_MAX_CHARS) {
             Some(_) => Err("the text is too long".into()),
-            None if text
-                .chars()
-                .any(|c| c.is_control() && c != '\n' && c != '\t') =>
-            {
-                Err("the text holds a control character".into())
-            }
+            None if text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => Err("the text holds a control character".into()),
             None => Ok(Value::Text(text.clone())),
         },
         (Type::Enum(words), Json::String(text)) => match words.contains(text) {
@@ -407,71 +350,38 @@ fn read_scalar(json: &Json, ty: &Type) -> Result<Value, String> {
             false => Err("this is none of the words that may stand here".into()),
         },
         (Type::Person | Type::Staff | Type::File, Json::String(text)) => {
-            let right = (1..=ID_MAX_CHARS).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_graphic());
-            if right {
-                Ok(Value::Text(text.clone()))
-            } else {
-                Err(out_of_form())
-            }
+            let right = (1..=ID_MAX_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+            if right { Ok(Value::Text(text.clone())) } else { Err(out_of_form()) }
         }
         (_, other) => Err(format!("this is {}", kind_of(other))),
     }
 }
 
-fn read_record(
-    entries: &Map<String, Json>,
-    fields: &IndexMap<String, Field>,
-    path: &str,
-    mistakes: &mut Vec<InputMistake>,
-) -> Option<Value> {
+fn read_record(entries: &Map<String, Json>, fields: &IndexMap<String, Field>, path: &str, mistakes: &mut Vec<InputMistake>) -> Option<Value> {
     let under = |key: &str| {
-        if path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{path}.{key}")
-        }
+        if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
     };
     let expected = || Type::Record(fields.clone()).expected();
     let before = mistakes.len();
     for key in entries.keys().filter(|key| !fields.contains_key(*key)) {
         // A key may be anything that somebody typed, so only what looks like a name is repeated.
-        let named = key.len() <= KEY_MAX_CHARS
-            && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let named = key.len() <= KEY_MAX_CHARS && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let near = did_you_mean(key, fields.keys().map(String::as_str));
         match near {
             Some(near) if named => {
-                report(
-                    mistakes,
-                    &under(key),
-                    &format!("there is no such field; did you mean {near}?"),
-                    expected(),
-                );
+                report(mistakes, &under(key), &format!("there is no such field; did you mean {near}?"), expected());
             }
             None if named => report(mistakes, &under(key), "there is no such field", expected()),
-            _ => report(
-                mistakes,
-                path,
-                "a key here is not the name of a field",
-                expected(),
-            ),
+            _ => report(mistakes, path, "a key here is not the name of a field", expected()),
         }
     }
     let mut values = BTreeMap::new();
     for (name, field) in fields {
         match entries.get(name) {
             None | Some(Json::Null) if field.optional => {}
-            None => report(
-                mistakes,
-                &under(name),
-                "this field is missing",
-                field.ty.expected(),
-            ),
+            None => report(mistakes, &under(name), "this field is missing", field.ty.expected()),
             Some(json) => {
-                values.extend(
-                    read(json, &field.ty, &under(name), mistakes)
-                        .map(|value| (name.clone(), value)),
-                );
+                values.extend(read(json, &field.ty, &under(name), mistakes).map(|value| (name.clone(), value)));
             }
         }
     }
@@ -480,11 +390,7 @@ fn read_record(
 
 fn report(mistakes: &mut Vec<InputMistake>, path: &str, message: &str, expected: String) {
     if mistakes.len() < MISTAKES_MAX {
-        mistakes.push(InputMistake {
-            path: path.to_owned(),
-            message: message.to_owned(),
-            expected,
-        });
+        mistakes.push(InputMistake { path: path.to_owned(), message: message.to_owned(), expected });
     }
 }
 
@@ -509,11 +415,7 @@ pub(crate) fn parse_decimal(text: &str) -> Option<Decimal> {
     let (whole, decimals) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let digits = unsigned.len() - usize::from(unsigned.contains('.'));
     let right = all_digits(whole) && all_digits(decimals) && digits <= DECIMAL_MAX_DIGITS;
-    if right {
-        Decimal::from_str_exact(text).ok()
-    } else {
-        None
-    }
+    if right { Decimal::from_str_exact(text).ok() } else { None }
 }
 
 /// A day written `2026-03-02`, in the years 1 to 9999.
@@ -539,10 +441,7 @@ pub(crate) fn is_writable(date: NaiveDate) -> bool {
 }
 
 /// The candidate that the writer may have meant, if one is near.
-pub(crate) fn did_you_mean<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     if name.len() > KEY_MAX_CHARS {
         return None;
     }
@@ -576,21 +475,13 @@ pub fn canonical_json(json: &Json) -> Result<String, CanonicalError> {
     Ok(out)
 }
 
-fn write_canonical(
-    json: &Json,
-    path: &mut Vec<String>,
-    out: &mut String,
-) -> Result<(), CanonicalError> {
+fn write_canonical(json: &Json, path: &mut Vec<String>, out: &mut String) -> Result<(), CanonicalError> {
     if path.len() > JSON_MAX_DEPTH {
         return Err(CanonicalError::TooDeep);
     }
     match json {
         Json::Null | Json::Bool(_) | Json::String(_) => out.push_str(&json.to_string()),
-        Json::Number(number) => {
-            out.push_str(&whole(number).ok_or_else(|| CanonicalError::Float {
-                path: path.concat(),
-            })?)
-        }
+        Json::Number(number) => out.push_str(&whole(number).ok_or_else(|| CanonicalError::Float { path: path.concat() })?),
         Json::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 out.push(if index == 0 { '[' } else { ',' });
@@ -617,10 +508,7 @@ fn write_canonical(
 }
 
 fn whole(number: &Number) -> Option<String> {
-    number
-        .as_i64()
-        .map(|n| n.to_string())
-        .or_else(|| number.as_u64().map(|n| n.to_string()))
+    number.as_i64().map(|n| n.to_string()).or_else(|| number.as_u64().map(|n| n.to_string()))
 }
 
 #[cfg(test)]
@@ -636,19 +524,13 @@ mod tests {
         Type::Record(IndexMap::from([
             ("amount".to_owned(), field(Type::Money, false)),
             ("due_on".to_owned(), field(Type::Date, true)),
-            (
-                "shares".to_owned(),
-                field(Type::List(Box::new(Type::Decimal)), true),
-            ),
+            ("shares".to_owned(), field(Type::List(Box::new(Type::Decimal)), true)),
         ]))
     }
 
     fn mistakes(json: Json, ty: &Type) -> Vec<(String, String)> {
         let found = Value::from_json(&json, ty, "input").unwrap_err();
-        found
-            .into_iter()
-            .map(|mistake| (mistake.path, mistake.message))
-            .collect()
+        found.into_iter().map(|mistake| (mistake.path, mistake.message)).collect()
     }
 
     #[test]
@@ -665,55 +547,26 @@ mod tests {
             assert_eq!((money.fen(), money.to_string().as_str()), (fen, shown));
             assert_eq!(Money::from_decimal(text.parse().unwrap()), Ok(money));
         }
-        for text in [
-            "", "-", "+5", "--5", "5.", ".5", "1e3", "007", " 5", "5 ", "1,000", "五", "0x1",
-            "1.2.3",
-        ] {
-            assert_eq!(
-                text.parse::<Money>(),
-                Err(MoneyError::NotAnAmount),
-                "{text:?}"
-            );
+        for text in ["", "-", "+5", "--5", "5.", ".5", "1e3", "007", " 5", "5 ", "1,000", "五", "0x1", "1.2.3"] {
+            assert_eq!(text.parse::<Money>(), Err(MoneyError::NotAnAmount), "{text:?}");
         }
         assert_eq!("0.001".parse::<Money>(), Err(MoneyError::TooManyDecimals));
-        assert_eq!(
-            "10000000000000.01".parse::<Money>(),
-            Err(MoneyError::OutOfRange)
-        );
+        assert_eq!("10000000000000.01".parse::<Money>(), Err(MoneyError::OutOfRange));
         assert_eq!("9".repeat(60).parse::<Money>(), Err(MoneyError::OutOfRange));
-        assert_eq!(
-            Money::from_decimal(Decimal::MAX),
-            Err(MoneyError::OutOfRange)
-        );
+        assert_eq!(Money::from_decimal(Decimal::MAX), Err(MoneyError::OutOfRange));
         assert_eq!(Money::from_fen(MONEY_MAX_FEN + 1), None);
         assert_eq!(Money::from_yuan(i64::MAX), None);
     }
 
     #[test]
     fn money_stays_within_its_bounds() {
-        let (most, one) = (
-            Money::from_fen(MONEY_MAX_FEN).unwrap(),
-            Money::from_fen(1).unwrap(),
-        );
+        let (most, one) = (Money::from_fen(MONEY_MAX_FEN).unwrap(), Money::from_fen(1).unwrap());
         assert_eq!(most.checked_add(one), None);
-        assert_eq!(
-            most.checked_sub(one).map(Money::fen),
-            Some(MONEY_MAX_FEN - 1)
-        );
-        assert_eq!(
-            Money::ZERO
-                .checked_sub(most)
-                .and_then(|least| least.checked_sub(one)),
-            None
-        );
+        assert_eq!(most.checked_sub(one).map(Money::fen), Some(MONEY_MAX_FEN - 1));
+        assert_eq!(Money::ZERO.checked_sub(most).and_then(|least| least.checked_sub(one)), None);
         assert_eq!(serde_json::to_string(&one).unwrap(), "\"0.01\"");
         assert_eq!(serde_json::from_str::<Money>("\"0.01\"").unwrap(), one);
-        assert!(
-            !serde_json::from_str::<Money>("\"secret\"")
-                .unwrap_err()
-                .to_string()
-                .contains("secret")
-        );
+        assert!(!serde_json::from_str::<Money>("\"secret\"").unwrap_err().to_string().contains("secret"));
     }
 
     #[test]
@@ -729,15 +582,9 @@ mod tests {
             (Type::Enum(vec!["a".into()]), json!("a")),
             (Type::Person, json!("p-1")),
             (Type::List(Box::new(Type::Int)), json!([1, 2])),
-            (
-                claim(),
-                json!({"amount": "1.00", "due_on": "2026-03-02", "shares": ["0.5"]}),
-            ),
+            (claim(), json!({"amount": "1.00", "due_on": "2026-03-02", "shares": ["0.5"]})),
         ] {
-            assert_eq!(
-                Value::from_json(&json, &ty, "input").unwrap().to_json(),
-                json
-            );
+            assert_eq!(Value::from_json(&json, &ty, "input").unwrap().to_json(), json);
         }
         let yuan = Value::from_json(&json!({"amount": 100, "due_on": null}), &claim(), "").unwrap();
         assert_eq!(yuan.to_json(), json!({"amount": "100.00"}));
@@ -745,35 +592,15 @@ mod tests {
 
     #[test]
     fn refusals_name_the_place_and_what_is_right_but_never_the_value() {
-        let found = Value::from_json(
-            &json!({"amuont": "secret", "shares": ["0.5", 0.5, "secret"], "due_on": "2026-3-2", "张三": 1}),
-            &claim(),
-            "input",
-        )
-        .unwrap_err();
+        let found =
+            Value::from_json(&json!({"amuont": "secret", "shares": ["0.5", 0.5, "secret"], "due_on": "2026-3-2", "张三": 1}), &claim(), "input")
+                .unwrap_err();
         let paths: Vec<&str> = found.iter().map(|mistake| mistake.path.as_str()).collect();
-        let wanted = [
-            "input.amuont",
-            "input",
-            "input.amount",
-            "input.due_on",
-            "input.shares[1]",
-            "input.shares[2]",
-        ];
-        assert_eq!(
-            paths.iter().collect::<std::collections::BTreeSet<_>>(),
-            wanted.iter().collect(),
-            "every mistake at once"
-        );
+        let wanted = ["input.amuont", "input", "input.amount", "input.due_on", "input.shares[1]", "input.shares[2]"];
+        assert_eq!(paths.iter().collect::<std::collections::BTreeSet<_>>(), wanted.iter().collect(), "every mistake at once");
         let all: String = found.iter().map(ToString::to_string).collect();
-        assert!(
-            all.contains("did you mean amount?") && all.contains("\"0.35\""),
-            "{all}"
-        );
-        assert!(
-            !all.contains("secret") && !all.contains("张三") && !all.contains("2026-3-2"),
-            "{all}"
-        );
+        assert!(all.contains("did you mean amount?") && all.contains("\"0.35\""), "{all}");
+        assert!(!all.contains("secret") && !all.contains("张三") && !all.contains("2026-3-2"), "{all}");
     }
 
     #[test]
@@ -800,10 +627,7 @@ mod tests {
             (Type::Person, json!("")),
             (Type::Staff, json!("a b")),
             (Type::File, json!("x".repeat(ID_MAX_CHARS + 1))),
-            (
-                Type::List(Box::new(Type::Int)),
-                json!(vec![0; LIST_MAX_ITEMS + 1]),
-            ),
+            (Type::List(Box::new(Type::Int)), json!(vec![0; LIST_MAX_ITEMS + 1])),
             (Type::List(Box::new(Type::Int)), json!({})),
             (claim(), json!([])),
             (claim(), json!(null)),
@@ -824,20 +648,10 @@ mod tests {
 
     #[test]
     fn canonical_json_has_one_form() {
-        let json: Json =
-            serde_json::from_str(r#"{"b":[1,{},[]],"a":"\u00e9\n","ｚ":null,"𐀀":true,"":-1}"#)
-                .unwrap();
-        assert_eq!(
-            canonical_json(&json).unwrap(),
-            r#"{"":-1,"a":"é\n","b":[1,{},[]],"ｚ":null,"𐀀":true}"#
-        );
+        let json: Json = serde_json::from_str(r#"{"b":[1,{},[]],"a":"\u00e9\n","ｚ":null,"𐀀":true,"":-1}"#).unwrap();
+        assert_eq!(canonical_json(&json).unwrap(), r#"{"":-1,"a":"é\n","b":[1,{},[]],"ｚ":null,"𐀀":true}"#);
         let float = canonical_json(&json!({"a": [0.5]})).unwrap_err();
-        assert_eq!(
-            float,
-            CanonicalError::Float {
-                path: "$.a[0]".into()
-            }
-        );
+        assert_eq!(float, CanonicalError::Float { path: "$.a[0]".into() });
         let deep = (0..1_000).fold(json!(1), |inner, _| json!([inner]));
         assert_eq!(canonical_json(&deep), Err(CanonicalError::TooDeep));
     }
@@ -849,13 +663,7 @@ mod tests {
         assert_eq!(schema["additionalProperties"], json!(false));
         assert_eq!(schema["properties"]["amount"]["format"], json!("money"));
         assert_eq!(schema["properties"]["due_on"]["format"], json!("date"));
-        assert_eq!(
-            schema["properties"]["shares"]["maxItems"],
-            json!(LIST_MAX_ITEMS)
-        );
-        assert_eq!(
-            Type::Enum(vec!["a".into()]).json_schema()["enum"],
-            json!(["a"])
-        );
+        assert_eq!(schema["properties"]["shares"]["maxItems"], json!(LIST_MAX_ITEMS));
+        assert_eq!(Type::Enum(vec!["a".into()]).json_schema()["enum"], json!(["a"]));
     }
 }

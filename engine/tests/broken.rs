@@ -23,7 +23,9 @@ fn read(name: &str) -> String {
 /// What a file announces: the key and a part of the text.
 fn announced(source: &str) -> Vec<(String, String)> {
     let lines = source.lines().filter_map(|line| line.strip_prefix("# finds: ").or_else(|| line.strip_prefix("# finds:")));
-    lines.map(|line| line.split_once('|').map(|(key, part)| (key.trim().to_owned(), part.trim().to_owned())).expect("a key, a bar and a text")).collect()
+    lines
+        .map(|line| line.split_once('|').map(|(key, part)| (key.trim().to_owned(), part.trim().to_owned())).expect("a key, a bar and a text"))
+        .collect()
 }
 
 /// The lines that a file marks, from 1.

@@ -52,7 +52,7 @@ fn shipped() -> &'static World {
         let folder = here().join("../workflows/medical-dispute");
         let definition = definition::load(&read(folder.join("workflow.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
         let cast = Cast::parse(&read(folder.join("cast.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}")).accounts();
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).expect("a folder can be read").map(|e| e.expect("a folder can be read").path()).collect();
         files.sort();
         let scenarios = files.into_iter().map(|f| Scenario::parse(&read(f), &definition).unwrap_or_else(|mistakes| panic!("{mistakes}"))).collect();
         World { definition, calendar: calendar(), cast, scenarios }
@@ -344,7 +344,11 @@ fn what_is_offered_is_accepted_and_what_is_not_is_refused_for_the_same_reason() 
     );
     assert!(found.is_empty(), "{} disagreements:{}", found.len(), in_groups(found));
     // Every transition that a person may take is offered and taken somewhere, or the scenarios do not reach it.
-    let by_people = world.definition.kinds.values().flat_map(|k| k.transitions.values().filter(|t| !t.def.by.is_empty()).map(move |t| format!("{}.{}", k.name, t.name)));
+    let by_people = world
+        .definition
+        .kinds
+        .values()
+        .flat_map(|k| k.transitions.values().filter(|t| !t.def.by.is_empty()).map(move |t| format!("{}.{}", k.name, t.name)));
     let never: Vec<String> = by_people.filter(|a| !tally.taken.contains_key(a)).collect();
     println!("never taken: {never:?}");
     assert!(tally.taken.len() > 40 && tally.refused > 1_000, "the test reaches too little");
@@ -412,7 +416,11 @@ fn replay_gives_the_case_that_was_decided_and_nobody_waits_in_silence() {
         }
         let keys: BTreeSet<&str> = what_follows.work.iter().map(|w| w.key.as_str()).collect();
         if keys.len() != what_follows.work.len() {
-            failures.push(format!("{}: two pieces of work have one key: {:?}", at.name, what_follows.work.iter().map(|w| &w.key).collect::<Vec<_>>()));
+            failures.push(format!(
+                "{}: two pieces of work have one key: {:?}",
+                at.name,
+                what_follows.work.iter().map(|w| &w.key).collect::<Vec<_>>()
+            ));
         }
         if events.first().is_some_and(|e| e.seq == 1) {
             replayed += 1;
@@ -468,7 +476,11 @@ fn a_step_is_dated_neither_before_the_last_one_nor_in_the_future() {
                 };
                 refused(LegalTime::On(at.now.date_naive() + Days::new(1)), "dated tomorrow");
                 refused(LegalTime::At(at.now + TimeDelta::seconds(1)), "dated a second from now");
-                let opens = world.definition.kinds.values().any(|k| k.transitions.values().any(|t| t.opens && format!("{}.{}", k.name, t.name) == option.action));
+                let opens = world
+                    .definition
+                    .kinds
+                    .values()
+                    .any(|k| k.transitions.values().any(|t| t.opens && format!("{}.{}", k.name, t.name) == option.action));
                 if let Some(last) = option.proceeding.filter(|_| !opens).map(|id| at.case.proceedings[&id].last().legal_at) {
                     refused(day_before(last), "dated before the last step");
                     // And on the very day of the last step it is taken, unless the authority of an agent or a guard looks at days.
@@ -497,8 +509,19 @@ fn json_values() -> impl Strategy<Value = Json> {
         any::<i64>().prop_map(Json::from),
         any::<f64>().prop_map(Json::from),
         ".{0,20}".prop_map(Json::from),
-        prop_oneof![Just("2026-02-30"), Just("9999-12-31"), Just("0001-01-01"), Just("2026-03-02"), Just("1.00"), Just("-0.01"), Just("999999999999999.99"), Just("$mediator"), Just("give"), Just("patient_side")]
-            .prop_map(Json::from),
+        prop_oneof![
+            Just("2026-02-30"),
+            Just("9999-12-31"),
+            Just("0001-01-01"),
+            Just("2026-03-02"),
+            Just("1.00"),
+            Just("-0.01"),
+            Just("999999999999999.99"),
+            Just("$mediator"),
+            Just("give"),
+            Just("patient_side")
+        ]
+        .prop_map(Json::from),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
         prop_oneof![
@@ -521,7 +544,17 @@ fn legal_times() -> impl Strategy<Value = LegalTime> {
 }
 
 /// One random command: the raw material, from which the action and known names are chosen.
-type Raw = (prop::sample::Index, Option<String>, Option<u64>, Json, Vec<(prop::sample::Index, Json)>, Option<prop::sample::Index>, bool, Option<LegalTime>, u8);
+type Raw = (
+    prop::sample::Index,
+    Option<String>,
+    Option<u64>,
+    Json,
+    Vec<(prop::sample::Index, Json)>,
+    Option<prop::sample::Index>,
+    bool,
+    Option<LegalTime>,
+    u8,
+);
 
 fn raw_commands() -> impl Strategy<Value = Raw> {
     (
@@ -698,7 +731,12 @@ fn staff_key_in_what_a_court_reports() {
     let mut tried = 0;
     for at in situations(world) {
         let outside = Outside { now: at.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true };
-        let Some(offer) = options(at.rules(world), &at.case, &outside, "en").into_iter().find(|o| o.action == "mediation.suit_accepted" && o.allowed && o.needs_evidence) else { continue };
+        let Some(offer) = options(at.rules(world), &at.case, &outside, "en")
+            .into_iter()
+            .find(|o| o.action == "mediation.suit_accepted" && o.allowed && o.needs_evidence)
+        else {
+            continue;
+        };
         let at = with_a_file(world, &at, &accounts);
         let evidence = at.case.files.iter().map(|f| f.id).take(1).collect();
         let ask = Command { evidence, ..command(world, &offer, &at, None, 0) };
@@ -759,7 +797,13 @@ impl Dice {
     }
 }
 
-fn walk_request(now: DateTime<FixedOffset>, case: Option<heyi_engine::ids::CaseId>, account: AccountId, command: Option<Command>, key: String) -> Request {
+fn walk_request(
+    now: DateTime<FixedOffset>,
+    case: Option<heyi_engine::ids::CaseId>,
+    account: AccountId,
+    command: Option<Command>,
+    key: String,
+) -> Request {
     Request { now, case, account, command, key, file: None }
 }
 

@@ -267,8 +267,18 @@ fn every_variant_has_a_sample_and_every_file_is_looked_at() {
 fn every_word_occurs() {
     let all: String = samples().iter().map(|(name, _)| fs::read_to_string(folder().join(format!("{name}.json"))).unwrap()).collect();
     let words = [
-        "\"account\":", "\"person\":", "\"body\"", "\"clock\"", "\"rule\"", "\"given\"", "\"refused\"", "\"withdrawn\"", "\"served\"", "\"returned\"",
-        "\"unreachable\"", "\"given_up\"",
+        "\"account\":",
+        "\"person\":",
+        "\"body\"",
+        "\"clock\"",
+        "\"rule\"",
+        "\"given\"",
+        "\"refused\"",
+        "\"withdrawn\"",
+        "\"served\"",
+        "\"returned\"",
+        "\"unreachable\"",
+        "\"given_up\"",
     ];
     let missing: Vec<&&str> = words.iter().filter(|w| !all.contains(**w)).collect();
     assert!(missing.is_empty(), "{missing:?}");

@@ -19,7 +19,8 @@ fn read(path: &Path) -> String {
 fn every_scenario_plays_as_written() {
     let mut failures = Vec::new();
     let mut played = 0;
-    let mut folders: Vec<PathBuf> = fs::read_dir(workflows()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("workflow.yaml").is_file()).collect();
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(workflows()).unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("workflow.yaml").is_file()).collect();
     folders.sort();
     for folder in folders {
         let definition = definition::load(&read(&folder.join("workflow.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));

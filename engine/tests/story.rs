@@ -59,7 +59,7 @@ fn texts() -> &'static Texts {
         for (name, account) in Cast::of(&tiny).accounts() {
             cast.entry(name).or_insert(account);
         }
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).expect("a folder can be read").map(|e| e.expect("a folder can be read").path()).collect();
         files.sort();
         let scenarios = files.into_iter().map(|f| Scenario::parse(&read(f), &shipped).unwrap_or_else(|mistakes| panic!("{mistakes}"))).collect();
         Texts { shipped, tiny, calendar, cast, scenarios }
@@ -74,7 +74,8 @@ fn scenario(name: &str) -> &'static Scenario {
 fn beginning(name: &str, action: &str) -> Scenario {
     let whole = scenario(name);
     let meant = |e: &Option<heyi_engine::scenario::file::Expect>| e.as_ref().is_none_or(|e| e.refused.is_none());
-    let last = whole.steps.iter().position(|s| s.do_.as_deref() == Some(action) && meant(&s.expect)).unwrap_or_else(|| panic!("{name} never does {action}"));
+    let last =
+        whole.steps.iter().position(|s| s.do_.as_deref() == Some(action) && meant(&s.expect)).unwrap_or_else(|| panic!("{name} never does {action}"));
     Scenario { steps: whole.steps[..=last].to_vec(), ..whole.clone() }
 }
 
@@ -132,10 +133,22 @@ impl Cluster {
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let cluster = Self { folder, bin, port };
         let data = cluster.folder.path().join("data");
-        let made = cluster.program("initdb").arg("-D").arg(&data).args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]).status();
+        let made = cluster
+            .program("initdb")
+            .arg("-D")
+            .arg(&data)
+            .args(["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .status();
         assert!(made.is_ok_and(|s| s.success()), "initdb failed");
         let options = format!("-k {} -c listen_addresses=127.0.0.1 -p {port}", cluster.folder.path().display());
-        let started = cluster.program("pg_ctl").arg("-D").arg(&data).arg("-l").arg(cluster.folder.path().join("log")).args(["-w", "-o", &options, "start"]).status();
+        let started = cluster
+            .program("pg_ctl")
+            .arg("-D")
+            .arg(&data)
+            .arg("-l")
+            .arg(cluster.folder.path().join("log"))
+            .args(["-w", "-o", &options, "start"])
+            .status();
         assert!(started.is_ok_and(|s| s.success()), "the server did not start:\n{}", cluster.log());
         Some(cluster)
     }
@@ -209,8 +222,23 @@ struct Stage<'h> {
 
 /// Every table of a case or of the installation.
 const TABLES: [&str; 17] = [
-    "account", "answer", "case_access", "case_key", "case_row", "case_value", "deadline", "document", "event", "export", "file", "letter", "meta", "number",
-    "opening", "source", "word",
+    "account",
+    "answer",
+    "case_access",
+    "case_key",
+    "case_row",
+    "case_value",
+    "deadline",
+    "document",
+    "event",
+    "export",
+    "file",
+    "letter",
+    "meta",
+    "number",
+    "opening",
+    "source",
+    "word",
 ];
 /// The table that `work` items stand in, apart because the list above is sorted by hand.
 const WORK: &str = "work";
@@ -273,7 +301,9 @@ impl<'h> Stage<'h> {
     fn one(&self, sql: &str) -> String {
         let rows = self.rows(sql);
         let row = rows.first().unwrap_or_else(|| panic!("{sql}: no row"));
-        row.try_get_by_index::<String>(0).or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string())).unwrap_or_else(|error| panic!("{sql}: {error}"))
+        row.try_get_by_index::<String>(0)
+            .or_else(|_| row.try_get_by_index::<i64>(0).map(|n| n.to_string()))
+            .unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// How many rows each table holds.
@@ -288,7 +318,8 @@ impl<'h> Stage<'h> {
             if postgres {
                 return self.one(&format!("SELECT COALESCE(md5(string_agg(t::text, '|' ORDER BY t::text)), '') FROM {table} t"));
             }
-            let columns: Vec<String> = self.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).iter().map(|r| r.try_get_by_index(0).expect("a name")).collect();
+            let columns: Vec<String> =
+                self.rows(&format!("SELECT name FROM pragma_table_info('{table}')")).iter().map(|r| r.try_get_by_index(0).expect("a name")).collect();
             let quoted: Vec<String> = columns.iter().map(|c| format!("quote({c})")).collect();
             let rows = self.rows(&format!("SELECT {} AS r FROM {table} ORDER BY r", quoted.join("||'|'||")));
             sha256(rows.iter().map(|r| r.try_get_by_index::<String>(0).expect("a text")).collect::<Vec<_>>().join("\n").as_bytes())
@@ -514,7 +545,12 @@ fn every_scenario_goes_as_it_does_in_memory(home: &Home) {
         let case = here.case().expect("a case was opened");
         assert_eq!(stage.chain(case), Ok(stage.events(case).len()), "{}", scenario.scenario);
         // Events as stored, clock and all, are those of memory, folded: same states, same legal times.
-        let timeline = |c: &Case| c.proceedings.values().map(|p| (p.kind.clone(), p.timeline.iter().map(|m| (m.state.clone(), m.legal_at)).collect::<Vec<_>>())).collect::<Vec<_>>();
+        let timeline = |c: &Case| {
+            c.proceedings
+                .values()
+                .map(|p| (p.kind.clone(), p.timeline.iter().map(|m| (m.state.clone(), m.legal_at)).collect::<Vec<_>>()))
+                .collect::<Vec<_>>()
+        };
         let (cached, _) = stage.wait(stage.engine.read(case)).expect("the case is read");
         assert_eq!(timeline(&cached.case), timeline(memory.case()), "{}", scenario.scenario);
         let differ = differing(&cached.case, &stage.folded_again(case));
@@ -541,7 +577,8 @@ fn the_chain_holds_and_a_changed_row_breaks_it(home: &Home) {
             _ => continue,
         };
         for one in set {
-            let rows = stage.rows(&format!("SELECT salt FROM case_value WHERE case_id = '{case}' AND seq = {} AND number = {}", one.value.0, one.value.1));
+            let rows =
+                stage.rows(&format!("SELECT salt FROM case_value WHERE case_id = '{case}' AND seq = {} AND number = {}", one.value.0, one.value.1));
             let mut bytes: Vec<u8> = rows[0].try_get_by_index(0).expect("a salt");
             bytes.extend(canonical_json(&loaded.case.vault[&one.value].to_json()).expect("a canonical form").as_bytes());
             assert_eq!(sha256(&bytes), one.commitment, "event {}, {}: the commitment does not open", event.seq, one.name);
@@ -584,7 +621,9 @@ fn a_key_has_exactly_one_answer(home: &Home) {
         assert_eq!(changed(&before, &stage.contents()), Vec::<&str>::new());
     }
     // Another body, another action, another input: no answer, and nothing written.
-    for other in [stage.request("clerk", Some(case), "matter.drop", json!({})), stage.request("clerk", Some(case), "case.record", json!({"urgent": true}))] {
+    for other in
+        [stage.request("clerk", Some(case), "matter.drop", json!({})), stage.request("clerk", Some(case), "case.record", json!({"urgent": true}))]
+    {
         assert!(matches!(stage.submit(keyed(other, "k2")), Err(SubmitError::KeyReused)));
     }
     assert!(matches!(stage.submit(keyed(stage.request("clerk", None, "case.open", json!({"amount": "2.00"})), "k1")), Err(SubmitError::KeyReused)));
@@ -608,7 +647,13 @@ fn a_key_has_one_answer_when_many_ask_at_once(home: &Home) {
     let case = stage.open("");
     let count = || Request { key: Some("once".to_owned()), ..stage.request("clerk", Some(case), "matter.count", json!({})) };
     let answers = stage.wait(async {
-        let tasks: Vec<_> = (0..12).map(|n| { let e = if n % 2 == 0 { stage.engine.clone() } else { another.clone() }; let r = count(); tokio::spawn(async move { e.submit(r).await }) }).collect();
+        let tasks: Vec<_> = (0..12)
+            .map(|n| {
+                let e = if n % 2 == 0 { stage.engine.clone() } else { another.clone() };
+                let r = count();
+                tokio::spawn(async move { e.submit(r).await })
+            })
+            .collect();
         let mut out = Vec::new();
         for task in tasks {
             out.push(task.await.expect("a task ends").expect("it is answered"));
@@ -621,10 +666,17 @@ fn a_key_has_one_answer_when_many_ask_at_once(home: &Home) {
     // Openings: in one process everybody gets the answer. Of two processes, the slower may find the key taken at the
     // very end; it is told an error, has written nothing, and gets the answer when it asks again.
     let opening = |key: &str| Request { key: Some(key.to_owned()), ..stage.request("clerk", None, "case.open", json!({})) };
-    for (key, engines) in [("one process", [stage.engine.clone(), stage.engine.clone()]), ("two processes", [stage.engine.clone(), another.clone()])] {
+    for (key, engines) in [("one process", [stage.engine.clone(), stage.engine.clone()]), ("two processes", [stage.engine.clone(), another.clone()])]
+    {
         let before: u64 = stage.one("SELECT COUNT(*) FROM case_row").parse().expect("a number");
         let answers: Vec<Result<Committed, SubmitError>> = stage.wait(async {
-            let tasks: Vec<_> = (0..8).map(|n| { let e = engines[n % 2].clone(); let r = opening(key); tokio::spawn(async move { e.submit(r).await }) }).collect();
+            let tasks: Vec<_> = (0..8)
+                .map(|n| {
+                    let e = engines[n % 2].clone();
+                    let r = opening(key);
+                    tokio::spawn(async move { e.submit(r).await })
+                })
+                .collect();
             let mut out = Vec::new();
             for task in tasks {
                 out.push(task.await.expect("a task ends"));
@@ -720,7 +772,12 @@ fn a_refused_command_writes_nothing(home: &Home) {
     let case = stage.open("");
     let hole = CaseId::new(heyi_engine::ids::uuid_v7(0, &[9; 16]));
     let before = (stage.counts(), stage.contents());
-    let file = heyi_engine::scenario::FileToStore { id: "019b0000-0000-7000-8000-0000000000f1".parse().expect("an id"), name: "a.txt".to_owned(), media_type: "text/plain".to_owned(), bytes: vec![1] };
+    let file = heyi_engine::scenario::FileToStore {
+        id: "019b0000-0000-7000-8000-0000000000f1".parse().expect("an id"),
+        name: "a.txt".to_owned(),
+        media_type: "text/plain".to_owned(),
+        bytes: vec![1],
+    };
     let keyed = |r: Request| Request { key: Some("refused".to_owned()), file: Some(file.clone()), ..r };
     assert_eq!(refused(stage.submit(keyed(stage.request("clerk", Some(case), "matter.hang", json!({}))))), [Code::WouldPark]);
     assert_eq!(refused(stage.submit(keyed(stage.request("clerk", Some(case), "matter.ask", json!({"rounds": 1}))))), [Code::Seat]);
@@ -741,8 +798,12 @@ fn a_refused_command_writes_nothing(home: &Home) {
     assert_eq!(changed(&before.0, &stage.counts()), ["answer", "event", "file", "number"]);
     // And the list of tables is whole.
     let all = match home {
-        Home::Sqlite(_) => stage.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'seaql_migrations'"),
-        Home::Postgres(_) => stage.rows("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_name <> 'seaql_migrations'"),
+        Home::Sqlite(_) => {
+            stage.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name <> 'seaql_migrations'")
+        }
+        Home::Postgres(_) => {
+            stage.rows("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_name <> 'seaql_migrations'")
+        }
     };
     let all: BTreeSet<String> = all.iter().map(|r| r.try_get_by_index(0).expect("a name")).collect();
     assert_eq!(all, tables().into_iter().map(str::to_owned).collect());
@@ -756,7 +817,12 @@ fn nobody_reads_a_name_in_the_database(home: &Home) {
     let raw = stage.raw();
     let mut looked_for = 0;
     for person in played.people.values() {
-        for (what, text) in [("name", Some(&person.name)), ("email", person.email.as_ref()), ("address", person.address.as_ref()), ("identity", person.identity.as_ref())] {
+        for (what, text) in [
+            ("name", Some(&person.name)),
+            ("email", person.email.as_ref()),
+            ("address", person.address.as_ref()),
+            ("identity", person.identity.as_ref()),
+        ] {
             if let Some(text) = text.filter(|t| t.chars().count() > 1) {
                 assert!(!holds(&raw, text), "a person's {what} lies open in the database");
                 looked_for += 1;
@@ -886,7 +952,10 @@ fn an_expired_lease_is_taken_over_and_the_sleeper_is_fenced_off(home: &Home) {
     let (mine, theirs) = stage.wait(async {
         let (a, b) = (store.clone(), another.store().clone());
         let (m, n, now) = (stage.master.clone(), stage.master.clone(), stage.engine.now());
-        let (x, y) = tokio::join!(tokio::spawn(async move { a.lease_letters(&m, now, 1_000).await }), tokio::spawn(async move { b.lease_letters(&n, now, 1_000).await }));
+        let (x, y) = tokio::join!(
+            tokio::spawn(async move { a.lease_letters(&m, now, 1_000).await }),
+            tokio::spawn(async move { b.lease_letters(&n, now, 1_000).await })
+        );
         (x.expect("a task ends").expect("letters"), y.expect("a task ends").expect("letters"))
     });
     let ids: BTreeSet<String> = mine.iter().chain(&theirs).map(|l| l.notice.id.clone()).collect();
@@ -963,7 +1032,8 @@ fn a_worklist_is_turned_page_by_page(home: &Home) {
         }
         cases.insert(case.to_string());
     }
-    let page = |ask: Worklist, only_for: Option<&Account>| stage.wait(stage.engine.store().worklist(&stage.master, &ask, only_for)).expect("it is answered");
+    let page =
+        |ask: Worklist, only_for: Option<&Account>| stage.wait(stage.engine.store().worklist(&stage.master, &ask, only_for)).expect("it is answered");
     let whole = page(Worklist { limit: 100, ..Worklist::default() }, None);
     assert!(whole.is_sorted_by_key(|r| (r.due_at, r.id.clone())));
     let dues: BTreeSet<i64> = whole.iter().map(|r| r.due_at).collect();
@@ -1039,7 +1109,10 @@ fn what_durability_needs_is_in_force(home: &Home) {
                 for connection in &mut held {
                     for (pragma, wanted) in pragmas {
                         use sea_orm::sqlx::Row as _;
-                        let row = sea_orm::sqlx::query(sea_orm::sqlx::AssertSqlSafe(format!("PRAGMA {pragma}"))).fetch_one(&mut **connection).await.expect("a setting");
+                        let row = sea_orm::sqlx::query(sea_orm::sqlx::AssertSqlSafe(format!("PRAGMA {pragma}")))
+                            .fetch_one(&mut **connection)
+                            .await
+                            .expect("a setting");
                         let text = row.try_get::<String, _>(0).or_else(|_| row.try_get::<i64, _>(0).map(|n| n.to_string())).expect("a value");
                         found.push((pragma, text, wanted));
                     }
@@ -1088,7 +1161,8 @@ fn one_command_takes_few_statements(home: &Home) {
     stage.wait(engine.read(case)).expect("the case is read");
     let fence = |mark: &str| stage.wait(engine.store().db().execute_unprepared(&format!("SELECT '{mark}'"))).expect("a mark is set");
     fence("begin of one command");
-    let need = Request { workflow: None, key: Some("counted".to_owned()), ..stage.request("mediator", Some(case), "mediation.need_facts", json!({})) };
+    let need =
+        Request { workflow: None, key: Some("counted".to_owned()), ..stage.request("mediator", Some(case), "mediation.need_facts", json!({})) };
     stage.wait(engine.submit(need)).expect("it is accepted");
     fence("end of one command");
     std::thread::sleep(std::time::Duration::from_millis(200));
@@ -1146,7 +1220,9 @@ fn the_story_on_sqlite() {
 fn the_story_on_postgresql() {
     match Cluster::start() {
         Some(cluster) => tell(&Home::Postgres(cluster)),
-        None if std::env::var_os("CI").is_some() => panic!("PostgreSQL's programs are not under /usr/lib/postgresql: install the package `postgresql`"),
+        None if std::env::var_os("CI").is_some() => {
+            panic!("PostgreSQL's programs are not under /usr/lib/postgresql: install the package `postgresql`")
+        }
         None => eprintln!("\n!!!! LEFT OUT: PostgreSQL's programs are not under /usr/lib/postgresql, so the story was told on SQLite only !!!!\n"),
     }
 }

@@ -40,7 +40,8 @@ pub fn heyi() -> &'static Path {
         // What cargo tells this test about its own package would look like a change to build scripts that ask for it
         // (ring), and half of the dependencies would be compiled anew.
         for (name, _) in std::env::vars_os() {
-            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"].iter().any(|p| name.to_string_lossy().starts_with(p)) {
+            if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_", "CARGO_PRIMARY_"].iter().any(|p| name.to_string_lossy().starts_with(p))
+            {
                 cargo.env_remove(name);
             }
         }

@@ -94,7 +94,11 @@ impl<'a> Walk<'a> {
                     offer.name() == self.goal
                 }
                 None if self.unlock(&offers, usize::MAX).await => continue,
-                None => panic!("no way on after {:#?}; what is near: {:#?}", self.taken, offers.iter().take(6).map(|o| (&o.who, &o.action)).collect::<Vec<_>>()),
+                None => panic!(
+                    "no way on after {:#?}; what is near: {:#?}",
+                    self.taken,
+                    offers.iter().take(6).map(|o| (&o.who, &o.action)).collect::<Vec<_>>()
+                ),
             };
             if took {
                 return (self.case, self.taken);
@@ -133,7 +137,11 @@ impl<'a> Walk<'a> {
     fn after_round(&self, kind: &str, state: &str) -> Option<usize> {
         let kind = list(&self.workflow["kinds"]).find(|k| text(&k["name"]) == kind)?;
         let leaves = |t: &&Json| !t["auto"].is_null() && texts(&t["from"]).contains(&state);
-        list(&kind["transitions"]).filter(leaves).filter_map(|t| self.distance.get(&format!("{}.{}", text(&kind["name"]), text(&t["name"])))).min().copied()
+        list(&kind["transitions"])
+            .filter(leaves)
+            .filter_map(|t| self.distance.get(&format!("{}.{}", text(&kind["name"]), text(&t["name"]))))
+            .min()
+            .copied()
     }
 
     async fn actions(&self, who: &str) -> Json {
@@ -144,7 +152,8 @@ impl<'a> Walk<'a> {
     async fn allowed(&self, name: &str, fits: impl Fn(&Json) -> bool) -> Option<(String, Json)> {
         for who in self.app.everybody() {
             let actions = self.actions(who).await;
-            let found = list(&actions).find(|a| text(&a["action"]) == name && a["allowed"] == json!(true) && a["needs_evidence"] != json!(true) && fits(a));
+            let found =
+                list(&actions).find(|a| text(&a["action"]) == name && a["allowed"] == json!(true) && a["needs_evidence"] != json!(true) && fits(a));
             if let Some(found) = found {
                 return Some((who.to_owned(), found.clone()));
             }
@@ -194,7 +203,11 @@ impl<'a> Walk<'a> {
         match text(&refusal["code"]) {
             "party" | "role" => {
                 let side = what.split(", ").find(|s| *s == offer.who).or_else(|| what.split(", ").next()).unwrap_or_default();
-                let given = Map::from_iter([("side".to_owned(), json!(side)), ("name".to_owned(), json!(format!("某{side}"))), ("email".to_owned(), json!("someone@example.org"))]);
+                let given = Map::from_iter([
+                    ("side".to_owned(), json!(side)),
+                    ("name".to_owned(), json!(format!("某{side}"))),
+                    ("email".to_owned(), json!("someone@example.org")),
+                ]);
                 self.own_action("case.person", &given, |_| true).await
             }
             "paper" => {
@@ -211,7 +224,11 @@ impl<'a> Walk<'a> {
                 let people: Vec<String> = text(&refusal["details"]["people"]).split(", ").filter(|p| !p.is_empty()).map(str::to_owned).collect();
                 let mut any = false;
                 for person in people {
-                    let given = Map::from_iter([("person".to_owned(), json!(person)), ("purpose".to_owned(), json!(what)), ("given".to_owned(), json!(true))]);
+                    let given = Map::from_iter([
+                        ("person".to_owned(), json!(person)),
+                        ("purpose".to_owned(), json!(what)),
+                        ("given".to_owned(), json!(true)),
+                    ]);
                     any |= self.own_action("case.consent", &given, |a| texts(&a["for"]).contains(&person.as_str())).await;
                 }
                 any
@@ -254,7 +271,9 @@ impl<'a> Walk<'a> {
             "total" => return json!("100000.00"),
             "hospital_part" => return json!("40000.00"),
             "insurer_part" => return json!("60000.00"),
-            "instalments" => return json!([{"payer": "hospital", "amount": "40000.00", "due_on": day(30)}, {"payer": "insurer", "amount": "60000.00", "due_on": day(60)}]),
+            "instalments" => {
+                return json!([{"payer": "hospital", "amount": "40000.00", "due_on": day(30)}, {"payer": "insurer", "amount": "60000.00", "due_on": day(60)}]);
+            }
             "copies" => return json!(3),
             _ => {}
         }
@@ -266,7 +285,9 @@ impl<'a> Walk<'a> {
                 let required = texts(&schema["required"]);
                 let fields = schema["properties"].as_object().into_iter().flatten();
                 let wanted = fields.filter(|(field, _)| given.contains_key(*field) || required.contains(&field.as_str()));
-                wanted.map(|(field, inner)| (field.clone(), given.get(field).cloned().unwrap_or_else(|| self.filled(inner, field, &Map::new())))).collect()
+                wanted
+                    .map(|(field, inner)| (field.clone(), given.get(field).cloned().unwrap_or_else(|| self.filled(inner, field, &Map::new()))))
+                    .collect()
             }
             ("array", _) => json!([self.filled(&schema["items"], "", &Map::new())]),
             ("boolean", _) => json!(true),

@@ -92,7 +92,22 @@ async fn every_route_for_every_role_as_reviewed() {
         app.remember(key, token.reveal());
     }
     let mut who: Vec<Option<String>> = vec![None];
-    let order = ["intake_officer", "mediator", "clerk", "director", "archivist", "patient_side", "hospital_side", "expert", "appraiser", "insurer", "notary", "court", "agency", "supervisor"];
+    let order = [
+        "intake_officer",
+        "mediator",
+        "clerk",
+        "director",
+        "archivist",
+        "patient_side",
+        "hospital_side",
+        "expert",
+        "appraiser",
+        "insurer",
+        "notary",
+        "court",
+        "agency",
+        "supervisor",
+    ];
     who.extend(order.iter().chain(&["real_clerk", "stranger_patient", "stranger_court"]).map(|w| Some((*w).to_owned())));
     let known: BTreeSet<&str> = app.everybody().into_iter().collect();
     assert!(who.iter().flatten().all(|w| known.contains(w.as_str())) && known.len() == who.len() - 1, "{known:?}");
@@ -154,9 +169,7 @@ async fn whoever_belongs_to_one_case_sees_that_one_and_no_more_of_it_than_is_the
     let mine = app.post("intake_officer", "/api/v1/cases", &json!({"workflow": "medical-dispute", "facts": facts})).await.expect(201);
     let mine = text(&mine["id"]).to_owned();
     let other = app.open().await;
-    let person = |side: &str, name: &str, account: &str| {
-        json!({"input": {"side": side, "name": name, "phone": "13800000000", "email": format!("{side}@example.org"), "identity": "320000000000000000", "account": account}})
-    };
+    let person = |side: &str, name: &str, account: &str| json!({"input": {"side": side, "name": name, "phone": "13800000000", "email": format!("{side}@example.org"), "identity": "320000000000000000", "account": account}});
     app.act("clerk", &mine, "case.person", &person("patient_side", "王某", &ids[0])).await.expect(200);
     app.act("clerk", &mine, "case.person", &person("hospital_side", "县人民医院", &ids[1])).await.expect(200);
     // The court's account is let in as a person would be; its role keeps its eyes.

@@ -52,7 +52,10 @@ async fn the_description_is_sound_and_every_described_route_is_served() {
             assert!(!id.is_empty() && ids.insert(id.to_owned()), "{method} {path}: the operationId {id:?} is missing or not its own");
             assert!(!text(&operation["summary"]).is_empty(), "{method} {path} has no summary");
             let responses = operation["responses"].as_object().unwrap();
-            assert!(responses.values().all(|r| !r["description"].is_null()) && responses.keys().any(|s| s.starts_with('2')), "{method} {path}: {responses:?}");
+            assert!(
+                responses.values().all(|r| !r["description"].is_null()) && responses.keys().any(|s| s.starts_with('2')),
+                "{method} {path}: {responses:?}"
+            );
             let named: BTreeSet<&str> = path.split('/').filter_map(|p| p.strip_prefix('{')?.strip_suffix('}')).collect();
             let parameters = list(&operation["parameters"]);
             let declared: BTreeSet<&str> = parameters.iter().filter(|p| p["in"] == "path").map(|p| text(&p["name"])).collect();
@@ -73,7 +76,11 @@ async fn the_description_is_sound_and_every_described_route_is_served() {
             // A file, a package and a document that this case does not have are not there; the route is.
             let absent = ["{document}", "{file}", "{export}"].iter().any(|p| path.contains(p));
             assert!(answer.status != 405 && (answer.status != 404 || absent), "{method} {path} answers {}", answer.status);
-            assert!(responses.contains_key(&answer.status.to_string()) || answer.status == 400, "{method} {path} answers {}, which is not described", answer.status);
+            assert!(
+                responses.contains_key(&answer.status.to_string()) || answer.status == 400,
+                "{method} {path} answers {}, which is not described",
+                answer.status
+            );
         }
     }
     let docs = app.send(app.request(Method::GET, None, "/docs/")).await;
@@ -138,7 +145,8 @@ async fn everything_that_goes_wrong_has_one_face() {
         assert!(text(&document["detail"]).contains(named), "{document}");
         assert!(!document.to_string().contains("王某"));
     }
-    let form = app.request(Method::POST, Some("mediator"), &act("case.record")).header("content-type", "application/x-www-form-urlencoded").body("a=b");
+    let form =
+        app.request(Method::POST, Some("mediator"), &act("case.record")).header("content-type", "application/x-www-form-urlencoded").body("a=b");
     app.send(form).await.problem(415, "media_type");
 
     // Too large is said, not cut off.
@@ -147,7 +155,13 @@ async fn everything_that_goes_wrong_has_one_face() {
     app.send(request).await.problem(413, "too_large");
 
     // Parameters and headers.
-    for (query, named) in [("stages=intake", "Did you mean “stage”"), ("limit=0", "limit"), ("limit=5&limit=6", "twice"), ("cursor=x", "cursor"), ("due_before=soon", "due_before")] {
+    for (query, named) in [
+        ("stages=intake", "Did you mean “stage”"),
+        ("limit=0", "limit"),
+        ("limit=5&limit=6", "twice"),
+        ("cursor=x", "cursor"),
+        ("due_before=soon", "due_before"),
+    ] {
         let document = app.get("director", &format!("/api/v1/cases?{query}")).await.problem(400, "bad_query");
         assert!(text(&document["detail"]).contains(named), "{document}");
     }
@@ -188,7 +202,8 @@ async fn a_refusal_explains_itself_in_the_askers_language() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_happens_twice_and_nothing_on_a_version_that_is_gone() {
     let app = TestApp::start().await;
-    let with_key = |key: &str, path: &str, body: &Json| app.request(Method::POST, Some("intake_officer"), path).header("idempotency-key", key).json(body);
+    let with_key =
+        |key: &str, path: &str, body: &Json| app.request(Method::POST, Some("intake_officer"), path).header("idempotency-key", key).json(body);
 
     // Opening.
     let body = json!({"workflow": "medical-dispute", "facts": {"hospital": "县人民医院"}});
@@ -214,7 +229,8 @@ async fn nothing_happens_twice_and_nothing_on_a_version_that_is_gone() {
     app.send(with_key("step-2", &path, &json!({"input": {}}))).await.problem(422, "input");
     app.send(with_key("step-2", &path, &body)).await.expect(200);
     // The key of one asker is not that of another.
-    let theirs = app.request(Method::POST, Some("mediator"), &path).header("idempotency-key", "step-1").json(&json!({"input": {"department": "内科"}}));
+    let theirs =
+        app.request(Method::POST, Some("mediator"), &path).header("idempotency-key", "step-1").json(&json!({"input": {"department": "内科"}}));
     app.send(theirs).await.expect(200);
 
     // A file: the same bytes under the same key are the same file.
@@ -318,7 +334,9 @@ async fn pages_visit_every_case_once() {
     for n in 0..13 {
         let case = app.open().await;
         if n % 3 == 0 {
-            app.act("intake_officer", &case, "case.record", &json!({"input": {"hospital": "王村卫生院", "department": format!("科室{n}")}})).await.expect(200);
+            app.act("intake_officer", &case, "case.record", &json!({"input": {"hospital": "王村卫生院", "department": format!("科室{n}")}}))
+                .await
+                .expect(200);
         }
         if n % 4 == 0 {
             app.act("intake_officer", &case, "mediation.advise_only", &json!({})).await.expect(200);

@@ -117,7 +117,6 @@ async fn outcome(folder: &Path) -> Outcome {
         }
         assert_eq!(r.head, head, "{scenario}: the case's row holds another head");
         assert_eq!(r.version, i64::try_from(events.len()).expect("few"), "{scenario}: the version does not follow the events");
-        
 
         for d in store.deadlines(case).await.expect("the database answers") {
             say("deadline", json!([d.proceeding, d.name, d.started_by, d.nth, d.status, d.last_day, d.acts_at, d.body]));
@@ -149,11 +148,26 @@ async fn outcome(folder: &Path) -> Outcome {
             if there {
                 let bytes = std::fs::read(&path).expect("just listed");
                 let mail = MessageParser::default().parse(&bytes).expect("a mail");
-                assert_eq!(mail.to().and_then(|to| to.first()).and_then(|a| a.address()), notice["recipient"]["email"].as_str(), "{scenario}: {}", l.id);
+                assert_eq!(
+                    mail.to().and_then(|to| to.first()).and_then(|a| a.address()),
+                    notice["recipient"]["email"].as_str(),
+                    "{scenario}: {}",
+                    l.id
+                );
                 assert!(message_ids.insert(mail.message_id().expect("a Message-ID").to_owned()), "{scenario}: a Message-ID twice");
             }
             // The numbers in the notice's id are the event's and its own; times of the deciding and of the leaving are the play's.
-            told.push(json!([l.id, l.kind, l.state, l.created_at, l.lease, l.problem, notice["recipient"]["as"], notice["recipient"]["email"], notice["data"]]));
+            told.push(json!([
+                l.id,
+                l.kind,
+                l.state,
+                l.created_at,
+                l.lease,
+                l.problem,
+                notice["recipient"]["as"],
+                notice["recipient"]["email"],
+                notice["data"]
+            ]));
         }
         told.sort_by_key(ToString::to_string);
         told.sort_by_key(|l| {
@@ -214,7 +228,10 @@ fn undisturbed() -> &'static (PathBuf, Outcome) {
 #[track_caller]
 fn assert_same_end(folder: &Path) {
     let found = run(outcome(folder));
-    let states: BTreeSet<&str> = ["\"waiting\"", "\"sending\"", "\"failed\""].into_iter().filter(|s| found.values().flatten().any(|l| l.starts_with("letter ") && l.contains(s))).collect();
+    let states: BTreeSet<&str> = ["\"waiting\"", "\"sending\"", "\"failed\""]
+        .into_iter()
+        .filter(|s| found.values().flatten().any(|l| l.starts_with("letter ") && l.contains(s)))
+        .collect();
     let difference = difference(&undisturbed().1, &found);
     assert!(difference.is_none() && states.is_empty(), "letters that did not leave: {states:?}\n{}", difference.unwrap_or_default());
 }
@@ -285,7 +302,12 @@ fn twenty_kills_at_random_moments_end_in_the_same_state() {
         plays += 1;
         let folder = scratch(&format!("killed-{plays}"));
         loop {
-            let mut child = command(["demo", "--quiet", "--data"]).arg(&folder).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn().expect("heyi can be started");
+            let mut child = command(["demo", "--quiet", "--data"])
+                .arg(&folder)
+                .stdout(std::process::Stdio::null())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .expect("heyi can be started");
             if landed < KILLS {
                 std::thread::sleep(Duration::from_millis(dice.below(KILL_WITHIN_MS)));
                 // SIGKILL. It may come too late, when the play is over.
@@ -337,7 +359,10 @@ fn the_comparison_sees_what_is_lost_or_doubled() {
         std::panic::catch_unwind(|| run(outcome(&copy))).map_or(true, |found| difference(expected, &found).is_some())
     };
     assert!(!broken("teeth-nothing", &|_| ()), "an untouched copy is the same");
-    assert!(broken("teeth-letter-lost", &|copy| std::fs::remove_file(&files(&copy.join("mail"), "eml")[3]).expect("there")), "a lost letter is not seen");
+    assert!(
+        broken("teeth-letter-lost", &|copy| std::fs::remove_file(&files(&copy.join("mail"), "eml")[3]).expect("there")),
+        "a lost letter is not seen"
+    );
     assert!(
         broken("teeth-letter-doubled", &|copy| {
             let first = &files(&copy.join("mail"), "eml")[3];
@@ -356,6 +381,12 @@ fn the_comparison_sees_what_is_lost_or_doubled() {
         }
     };
     assert!(broken("teeth-event", &sql("DELETE FROM event WHERE rowid = (SELECT max(rowid) FROM event)")), "a lost event is not seen");
-    assert!(broken("teeth-notice", &sql("DELETE FROM letter WHERE rowid = (SELECT max(rowid) FROM letter WHERE state = 'paper' OR state = 'sent')")), "a lost notice is not seen");
-    assert!(broken("teeth-state", &sql("UPDATE letter SET state = 'waiting' WHERE rowid = (SELECT max(rowid) FROM letter WHERE state = 'sent')")), "a letter that waits is not seen");
+    assert!(
+        broken("teeth-notice", &sql("DELETE FROM letter WHERE rowid = (SELECT max(rowid) FROM letter WHERE state = 'paper' OR state = 'sent')")),
+        "a lost notice is not seen"
+    );
+    assert!(
+        broken("teeth-state", &sql("UPDATE letter SET state = 'waiting' WHERE rowid = (SELECT max(rowid) FROM letter WHERE state = 'sent')")),
+        "a letter that waits is not seen"
+    );
 }

@@ -107,7 +107,11 @@ fn letters() -> Vec<Letter> {
             };
             let invitations = part("text/calendar");
             for invitation in &invitations {
-                assert!(invitation.starts_with("BEGIN:VCALENDAR") && invitation.contains("BEGIN:VEVENT") && invitation.contains("DTSTART"), "{}", path.display());
+                assert!(
+                    invitation.starts_with("BEGIN:VCALENDAR") && invitation.contains("BEGIN:VEVENT") && invitation.contains("DTSTART"),
+                    "{}",
+                    path.display()
+                );
                 assert!(invitation.contains("METHOD:REQUEST"), "{}: an invitation that no calendar would show", path.display());
             }
             Letter {
@@ -138,7 +142,11 @@ fn letters_are_shown_correctly_in_chinese() {
     for letter in &letters {
         let language = if english.contains(&letter.to) { "en" } else { "zh-CN" };
         assert!(letter.html.contains(&format!("lang=\"{language}\"")), "{}: the HTML is not marked {language}", letter.message_id);
-        assert!(!letter.subject.contains('\u{fffd}') && !letter.text.contains('\u{fffd}') && !letter.html.contains('\u{fffd}'), "{}", letter.message_id);
+        assert!(
+            !letter.subject.contains('\u{fffd}') && !letter.text.contains('\u{fffd}') && !letter.html.contains('\u{fffd}'),
+            "{}",
+            letter.message_id
+        );
         let share = |text: &str| text.chars().filter(|c| is_chinese(*c)).count() * 100 / text.chars().filter(|c| c.is_alphanumeric()).count().max(1);
         if language == "zh-CN" {
             in_chinese += 1;
@@ -161,8 +169,46 @@ fn letters_are_shown_correctly_in_chinese() {
 
 /// Words of medicine and of money, none of which may show on a locked screen.
 const TELLING: [&str; 40] = [
-    "医疗", "医院", "卫生", "患", "病", "诊", "疗", "手术", "白内障", "眼", "注射", "打针", "针", "药", "拔牙", "牙", "感染", "并发", "骨", "胎", "产妇", "分娩", "麻醉", "肿瘤", "癌",
-    "死", "亡", "残", "伤", "损害", "过错", "赔", "元", "万", "medical", "hospital", "patient", "surgery", "death", "CNY",
+    "医疗",
+    "医院",
+    "卫生",
+    "患",
+    "病",
+    "诊",
+    "疗",
+    "手术",
+    "白内障",
+    "眼",
+    "注射",
+    "打针",
+    "针",
+    "药",
+    "拔牙",
+    "牙",
+    "感染",
+    "并发",
+    "骨",
+    "胎",
+    "产妇",
+    "分娩",
+    "麻醉",
+    "肿瘤",
+    "癌",
+    "死",
+    "亡",
+    "残",
+    "伤",
+    "损害",
+    "过错",
+    "赔",
+    "元",
+    "万",
+    "medical",
+    "hospital",
+    "patient",
+    "surgery",
+    "death",
+    "CNY",
 ];
 
 #[test]
@@ -189,7 +235,8 @@ fn agreements_hold_title_and_amount_in_capital_numerals() {
     }
     let pdfs = files(&demo().folder.join("documents"), "pdf");
     assert!(pdfs.len() >= 2, "{} agreements", pdfs.len());
-    for (scenario, amount, figures) in [("tong-cataract", "捌万陆仟元整", "86,000.00"), ("wang-village-clinic", "叁拾捌万元整", "380,000.00")] {
+    for (scenario, amount, figures) in [("tong-cataract", "捌万陆仟元整", "86,000.00"), ("wang-village-clinic", "叁拾捌万元整", "380,000.00")]
+    {
         let pdf = demo().folder.join(format!("documents/{scenario}-agreement.pdf"));
         let bytes = std::fs::read(&pdf).expect("the agreement is there");
         assert!(bytes.starts_with(b"%PDF-"), "{scenario}");
@@ -297,7 +344,8 @@ fn a_package_signed_anew_by_another_key_is_refused() {
     let folder = scratch("resigned");
     for package in packages() {
         let good = entries(&package);
-        let manifest: serde_json::Value = serde_json::from_slice(&good.iter().find(|(n, _)| n == "manifest.json").expect("a manifest").1).expect("JSON");
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&good.iter().find(|(n, _)| n == "manifest.json").expect("a manifest").1).expect("JSON");
         let text = |field: &str| manifest[field].as_str().unwrap_or_default().to_owned();
         let forged = package::build(PackageInput {
             recipient: if text("recipient") == "court" { Recipient::Court } else { Recipient::Notary },
@@ -312,7 +360,10 @@ fn a_package_signed_anew_by_another_key_is_refused() {
                 .map(|(name, bytes)| {
                     // The sum in the agreement's data becomes another one.
                     let changed = name == "case.json";
-                    PackageFile::new(name.clone(), if changed { String::from_utf8_lossy(bytes).replace("0.00\"", "1.00\"").into_bytes() } else { bytes.clone() })
+                    PackageFile::new(
+                        name.clone(),
+                        if changed { String::from_utf8_lossy(bytes).replace("0.00\"", "1.00\"").into_bytes() } else { bytes.clone() },
+                    )
                 })
                 .collect(),
             key: &stranger,
@@ -357,7 +408,11 @@ async fn exporting_again_gives_the_same_bytes() {
 /// Everything in a folder's letters, documents and packages.
 fn bytes_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let kinds = [("mail", "eml"), ("documents", "pdf"), ("exports", "zip")];
-    kinds.iter().flat_map(|(name, ending)| files(&folder.join(name), ending)).map(|p| (p.strip_prefix(folder).expect("below").to_owned(), std::fs::read(&p).expect("a file"))).collect()
+    kinds
+        .iter()
+        .flat_map(|(name, ending)| files(&folder.join(name), ending))
+        .map(|p| (p.strip_prefix(folder).expect("below").to_owned(), std::fs::read(&p).expect("a file")))
+        .collect()
 }
 
 #[test]
@@ -385,11 +440,21 @@ fn the_folder_is_a_training_room() {
 #[test]
 fn the_story_is_told_in_the_language_asked_for() {
     let told = &demo().said;
-    for phrase in ["从医院大门口到公证书", "调解期限开始，至 2026-04-23 周四（30个工作日）", "受理通知书 → ", "不予办理：缺少同意：处理敏感个人信息。", "留下的文件：", "下一步：", "heyi verify ", "heyi serve --sandbox"] {
+    for phrase in [
+        "从医院大门口到公证书",
+        "调解期限开始，至 2026-04-23 周四（30个工作日）",
+        "受理通知书 → ",
+        "不予办理：缺少同意：处理敏感个人信息。",
+        "留下的文件：",
+        "下一步：",
+        "heyi verify ",
+        "heyi serve --sandbox",
+    ] {
         assert!(told.contains(phrase), "`{phrase}` is not told");
     }
     // Everything that the engine words itself; sentences of the scenario and names of people may hold a foreign name.
-    let foreign: BTreeSet<String> = scenarios().iter().flat_map(|s| s.people.values()).filter(|p| p.name.is_ascii()).map(|p| p.name.clone()).collect();
+    let foreign: BTreeSet<String> =
+        scenarios().iter().flat_map(|s| s.people.values()).filter(|p| p.name.is_ascii()).map(|p| p.name.clone()).collect();
     let story = told.split("留下的文件").next().expect("there is a beginning");
     for line in story.lines().filter(|l| l.starts_with("    ") && !l.trim_start().starts_with('“')) {
         let own = foreign.iter().fold(line.to_owned(), |line, name| line.replace(name.as_str(), ""));
@@ -398,7 +463,14 @@ fn the_story_is_told_in_the_language_asked_for() {
     }
     let folder = scratch("english");
     let english = Ran::of(command(["demo", "--language", "en", "--data"]).arg(&folder)).ended(0).stdout;
-    for phrase in ["A child of five had an injection at the village clinic", "runs until 2026-04-23 Thu", "notice of acceptance → ", "refused: ", "Files left behind:", "Next:"] {
+    for phrase in [
+        "A child of five had an injection at the village clinic",
+        "runs until 2026-04-23 Thu",
+        "notice of acceptance → ",
+        "refused: ",
+        "Files left behind:",
+        "Next:",
+    ] {
         assert!(english.contains(phrase), "`{phrase}` is not told");
     }
     let quiet = Ran::of(command(["demo", "--quiet", "--data"]).arg(scratch("quiet"))).ended(0).stdout;

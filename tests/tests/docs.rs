@@ -76,7 +76,10 @@ fn every_command_that_a_document_shows_is_understood() {
     for (name, text) in documents() {
         for line in code(&text) {
             let line = line.split(" #").next().unwrap_or_default().trim().to_owned();
-            let Some(rest) = line.strip_prefix("heyi ").or_else(|| line.strip_prefix("cargo run -- ")).or_else(|| line.strip_prefix("./heyi ")) else { continue };
+            let Some(rest) = line.strip_prefix("heyi ").or_else(|| line.strip_prefix("cargo run -- ")).or_else(|| line.strip_prefix("./heyi "))
+            else {
+                continue;
+            };
             if rest.contains(['…', '|', '[', '<']) {
                 continue;
             }
@@ -84,8 +87,13 @@ fn every_command_that_a_document_shows_is_understood() {
             let words: Vec<&str> = rest.split(" > ").next().unwrap_or_default().split_whitespace().collect();
             // A document may name a command without its arguments; what must hold is that its words are known.
             if let Err(error) = Cli::command().try_get_matches_from(std::iter::once("heyi").chain(words)) {
-                use clap::error::ErrorKind::{DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingRequiredArgument, MissingSubcommand};
-                let told = matches!(error.kind(), DisplayHelp | DisplayVersion | MissingRequiredArgument | MissingSubcommand | DisplayHelpOnMissingArgumentOrSubcommand);
+                use clap::error::ErrorKind::{
+                    DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion, MissingRequiredArgument, MissingSubcommand,
+                };
+                let told = matches!(
+                    error.kind(),
+                    DisplayHelp | DisplayVersion | MissingRequiredArgument | MissingSubcommand | DisplayHelpOnMissingArgumentOrSubcommand
+                );
                 if !told {
                     wrong.push(format!("{name}: heyi {rest}: {}", error.kind()));
                 }
@@ -111,7 +119,11 @@ fn the_schema_for_editors_is_that_of_the_types() {
 
 #[test]
 fn no_path_of_a_machine_stands_in_the_tree() {
-    let Ok(output) = Command::new("git").args(["grep", "-nIE", "/(root|home|Users)/[a-z]|crates\\.io-|://static\\.|registry\\.npmjs"]).current_dir(root()).output() else {
+    let Ok(output) = Command::new("git")
+        .args(["grep", "-nIE", "/(root|home|Users)/[a-z]|crates\\.io-|://static\\.|registry\\.npmjs"])
+        .current_dir(root())
+        .output()
+    else {
         println!("SKIPPED: git is not there");
         return;
     };

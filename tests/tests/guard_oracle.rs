@@ -44,11 +44,7 @@ enum Bool {
     CompareTexts(&'static str, Text, Text),
     IntIn(Int, Vec<Int>),
     TextIn(Text, Vec<Text>),
-    Over {
-        list: &'static str,
-        question: &'static str,
-        body: Box<Bool>,
-    },
+    Over { list: &'static str, question: &'static str, body: Box<Bool> },
 }
 
 #[derive(Clone, Debug)]
@@ -156,11 +152,7 @@ impl Writer {
                 writer.add(" in ");
                 writer.listed(items, Writer::text);
             }),
-            Bool::Over {
-                list,
-                question,
-                body,
-            } => match ITEM_NAMES.get(self.items.len()) {
+            Bool::Over { list, question, body } => match ITEM_NAMES.get(self.items.len()) {
                 None => self.bool(body, wanted),
                 Some(name) => {
                     self.add(format_args!("{list}.{question}({name}, "));
@@ -189,9 +181,7 @@ impl Writer {
             Int::Negate(inner) => {
                 let brackets = matches!(**inner, Int::Negate(_) | Int::Literal(_));
                 self.out.push('-');
-                self.wrapped(if brackets { 3 } else { 4 }, 4, |writer| {
-                    writer.int(inner, 4)
-                });
+                self.wrapped(if brackets { 3 } else { 4 }, 4, |writer| writer.int(inner, 4));
             }
             Int::Chain(first, rest) => self.wrapped(3, wanted, |writer| {
                 writer.int(first, 3);
@@ -226,11 +216,7 @@ fn any_int() -> impl Strategy<Value = i64> {
 }
 
 fn any_text() -> impl Strategy<Value = Text> {
-    prop_oneof![
-        select(TEXTS.to_vec()).prop_map(Text::Literal),
-        (0..2_usize).prop_map(Text::Name),
-        (0..2_usize).prop_map(Text::Field),
-    ]
+    prop_oneof![select(TEXTS.to_vec()).prop_map(Text::Literal), (0..2_usize).prop_map(Text::Name), (0..2_usize).prop_map(Text::Field),]
 }
 
 fn any_int_tree() -> impl Strategy<Value = Int> {
@@ -319,53 +305,25 @@ fn any_held() -> impl Strategy<Value = Held> {
     let bools = |count| vec(option::weighted(0.7, any::<bool>()), count);
     let ints = |count| vec(option::weighted(0.7, any_int()), count);
     let texts = |count| vec(option::weighted(0.7, select(TEXTS.to_vec())), count);
-    let lists = (
-        option::weighted(0.8, vec(any_int(), 0..4)),
-        option::weighted(0.8, vec(option::weighted(0.6, any_int()), 0..4)),
-    );
-    (
-        bools(3),
-        ints(2),
-        texts(2),
-        bools(2),
-        ints(2),
-        texts(2),
-        lists,
+    let lists = (option::weighted(0.8, vec(any_int(), 0..4)), option::weighted(0.8, vec(option::weighted(0.6, any_int()), 0..4)));
+    (bools(3), ints(2), texts(2), bools(2), ints(2), texts(2), lists).prop_map(
+        |(bools, ints, texts, field_bools, field_ints, field_texts, (plain_list, record_list))| Held {
+            bools,
+            ints,
+            texts,
+            field_bools,
+            field_ints,
+            field_texts,
+            plain_list,
+            record_list,
+        },
     )
-        .prop_map(
-            |(
-                bools,
-                ints,
-                texts,
-                field_bools,
-                field_ints,
-                field_texts,
-                (plain_list, record_list),
-            )| Held {
-                bools,
-                ints,
-                texts,
-                field_bools,
-                field_ints,
-                field_texts,
-                plain_list,
-                record_list,
-            },
-        )
 }
 
 /// The names `b0 b1 …` that are set, with their values made by `into`.
-fn named<T: Clone, V>(
-    letter: &str,
-    values: &[Option<T>],
-    into: impl Fn(T) -> V,
-) -> Vec<(String, V)> {
-    let set = values
-        .iter()
-        .enumerate()
-        .filter_map(|(index, value)| Some((index, value.clone()?)));
-    set.map(|(index, value)| (format!("{letter}{index}"), into(value)))
-        .collect()
+fn named<T: Clone, V>(letter: &str, values: &[Option<T>], into: impl Fn(T) -> V) -> Vec<(String, V)> {
+    let set = values.iter().enumerate().filter_map(|(index, value)| Some((index, value.clone()?)));
+    set.map(|(index, value)| (format!("{letter}{index}"), into(value))).collect()
 }
 
 impl Held {
@@ -383,13 +341,8 @@ impl Held {
             roots.push(("l".to_owned(), Value::List(items.collect())));
         }
         if let Some(items) = &self.record_list {
-            let record = |n: &Option<i64>| {
-                Value::Record(n.iter().map(|n| ("n".to_owned(), Value::Int(*n))).collect())
-            };
-            roots.push((
-                "p".to_owned(),
-                Value::List(items.iter().map(record).collect()),
-            ));
+            let record = |n: &Option<i64>| Value::Record(n.iter().map(|n| ("n".to_owned(), Value::Int(*n))).collect());
+            roots.push(("p".to_owned(), Value::List(items.iter().map(record).collect())));
         }
         Value::Record(roots.into_iter().collect())
     }
@@ -408,16 +361,8 @@ impl Held {
             roots.push(("l".to_owned(), items.clone().into()));
         }
         if let Some(items) = &self.record_list {
-            let record = |n: &Option<i64>| -> cel::Value {
-                n.iter()
-                    .map(|n| ("n".to_owned(), *n))
-                    .collect::<HashMap<_, _>>()
-                    .into()
-            };
-            roots.push((
-                "p".to_owned(),
-                items.iter().map(record).collect::<Vec<_>>().into(),
-            ));
+            let record = |n: &Option<i64>| -> cel::Value { n.iter().map(|n| ("n".to_owned(), *n)).collect::<HashMap<_, _>>().into() };
+            roots.push(("p".to_owned(), items.iter().map(record).collect::<Vec<_>>().into()));
         }
         let mut context = Context::with_env(Arc::clone(env));
         for (name, value) in roots {
@@ -433,14 +378,8 @@ struct Roots(Vec<(String, GuardType)>);
 impl Roots {
     fn all() -> Roots {
         let plain = |count: usize| {
-            let letters = [
-                ("b", GuardType::Bool),
-                ("i", GuardType::Int),
-                ("s", GuardType::Text),
-            ];
-            letters.into_iter().flat_map(move |(letter, ty)| {
-                (0..count).map(move |index| (format!("{letter}{index}"), ty.clone()))
-            })
+            let letters = [("b", GuardType::Bool), ("i", GuardType::Int), ("s", GuardType::Text)];
+            letters.into_iter().flat_map(move |(letter, ty)| (0..count).map(move |index| (format!("{letter}{index}"), ty.clone())))
         };
         let mut roots: Vec<(String, GuardType)> = plain(3).collect();
         roots.push(("r".to_owned(), GuardType::record(plain(2))));
@@ -453,10 +392,7 @@ impl Roots {
 
 impl Names for Roots {
     fn type_of(&self, root: &str) -> Option<GuardType> {
-        self.0
-            .iter()
-            .find(|(name, _)| name == root)
-            .map(|(_, ty)| ty.clone())
+        self.0.iter().find(|(name, _)| name == root).map(|(_, ty)| ty.clone())
     }
 
     fn roots(&self) -> Vec<String> {
@@ -466,9 +402,7 @@ impl Names for Roots {
 
 #[test]
 fn cel_gives_the_same_answers() {
-    let run = std::thread::Builder::new()
-        .stack_size(STACK_BYTES)
-        .spawn(compare_all);
+    let run = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(compare_all);
     let finished = run.expect("a thread can be started").join();
     if let Err(panic) = finished {
         std::panic::resume_unwind(panic);
@@ -476,39 +410,29 @@ fn cel_gives_the_same_answers() {
 }
 
 fn compare_all() {
-    let config = Config {
-        cases: GUARDS,
-        failure_persistence: None,
-        ..Config::default()
-    };
+    let config = Config { cases: GUARDS, failure_persistence: None, ..Config::default() };
     let rng = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(config, rng);
     let tree = prop_oneof![
         6 => any_bool_tree().prop_map(Tree::Bool),
         1 => any_int_tree().prop_map(Tree::Int),
     ];
-    let guards =
-        (tree, vec(any_held(), SCOPES_EACH)).prop_filter_map("too long", |(tree, held)| {
-            let source = tree.write();
-            (source.len() <= MAX_LENGTH_BYTES).then(|| (source, tree.want(), held))
-        });
+    let guards = (tree, vec(any_held(), SCOPES_EACH)).prop_filter_map("too long", |(tree, held)| {
+        let source = tree.write();
+        (source.len() <= MAX_LENGTH_BYTES).then(|| (source, tree.want(), held))
+    });
     let (names, env) = (Roots::all(), Arc::new(Env::stdlib()));
     // Answers seen: true, false, a number, unknown.
     let seen = Rc::new(Cell::new([0_u32; 4]));
     let counted = Rc::clone(&seen);
     let result = runner.run(&guards, move |(source, want, helds)| {
-        let ours = check(&source, &names, want)
-            .map_err(|mistakes| TestCaseError::fail(format!("{source}: {mistakes:?}")))?;
-        let theirs = env
-            .compile(&source)
-            .map_err(|error| TestCaseError::fail(format!("{source}: cel: {error}")))?;
+        let ours = check(&source, &names, want).map_err(|mistakes| TestCaseError::fail(format!("{source}: {mistakes:?}")))?;
+        let theirs = env.compile(&source).map_err(|error| TestCaseError::fail(format!("{source}: cel: {error}")))?;
         for held in helds {
             let answer = ours.eval(&held.ours());
             let oracle = theirs.execute(&held.theirs(&env));
             let (kind, same) = match (&answer, &oracle) {
-                (Outcome::Known(Value::Bool(own)), Ok(cel::Value::Bool(other))) => {
-                    (usize::from(!*own), own == other)
-                }
+                (Outcome::Known(Value::Bool(own)), Ok(cel::Value::Bool(other))) => (usize::from(!*own), own == other),
                 (Outcome::Known(Value::Int(own)), Ok(cel::Value::Int(other))) => (2, own == other),
                 (Outcome::Unknown { .. }, Err(_)) => (3, true),
                 _ => (3, false),
@@ -527,8 +451,5 @@ fn compare_all() {
     }
     // Were one kind of answer rare, agreement would say little.
     let counts = seen.get();
-    assert!(
-        counts.iter().all(|count| *count > GUARDS / 10),
-        "{counts:?}"
-    );
+    assert!(counts.iter().all(|count| *count > GUARDS / 10), "{counts:?}");
 }

@@ -46,7 +46,12 @@ fn played(name: &str, workflows: Option<&Path>) -> Played {
     let events = async {
         let app = App::open(Config { data_dir: folder.clone(), ..Config::default() }, Mode::Sandbox).await.expect("the folder opens");
         let key = format!("demo:{SCENARIO}:1");
-        let row = opening::Entity::find().filter(opening::Column::Key.eq(key)).one(app.engine.store().db()).await.expect("the database answers").expect("the scenario was played");
+        let row = opening::Entity::find()
+            .filter(opening::Column::Key.eq(key))
+            .one(app.engine.store().db())
+            .await
+            .expect("the database answers")
+            .expect("the scenario was played");
         let case: CaseId = row.case_id.parse().expect("a case id");
         app.engine.store().events(case, 0, 1_000).await.expect("the register can be read").into_iter().map(|(event, _)| event).collect()
     };
@@ -56,7 +61,8 @@ fn played(name: &str, workflows: Option<&Path>) -> Played {
 
 /// The day on which a transition counts in law.
 fn legal_day(events: &[Event], transition: &str) -> String {
-    let event = events.iter().find(|e| matches!(&e.what, What::Moved(m) if m.transition == transition)).unwrap_or_else(|| panic!("nobody took {transition}"));
+    let event =
+        events.iter().find(|e| matches!(&e.what, What::Moved(m) if m.transition == transition)).unwrap_or_else(|| panic!("nobody took {transition}"));
     event.legal_at.date().to_string()
 }
 
@@ -100,7 +106,9 @@ fn a_workflow_of_another_field_is_checked_and_played() {
     let run = |what: &str| Ran::of(command(["workflow", what, "--json", "--workflows"]).arg(data("workflows"))).ended(0);
     let checked: Json = serde_json::from_str(&run("check").stdout).expect("JSON alone");
     assert_eq!(checked, json!({"workflows": ["medical-dispute", NEIGHBOURS], "findings": []}), "it joins the shipped one");
-    let tested: Json = serde_json::from_str(&Ran::of(command(["workflow", "test", NEIGHBOURS, "--json", "--workflows"]).arg(data("workflows"))).ended(0).stdout).expect("JSON alone");
+    let tested: Json =
+        serde_json::from_str(&Ran::of(command(["workflow", "test", NEIGHBOURS, "--json", "--workflows"]).arg(data("workflows"))).ended(0).stdout)
+            .expect("JSON alone");
     assert_eq!(tested["failed"], 0);
     let names: Vec<&str> = tested["scenarios"].as_array().expect("a list").iter().filter_map(|s| s["scenario"].as_str()).collect();
     assert_eq!(names, ["promised", "silence"]);

@@ -19,7 +19,9 @@ pub enum Calendar {
 /// The last day of a period that starts after a day.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("length").required(true).args(["working_days", "calendar_days"]))]
-#[command(after_help = "Examples:\n  heyi calendar deadline --from 2026-02-13 --working-days 30\n  heyi calendar deadline --from 2026-01-20 --calendar-days 30 --roll --json")]
+#[command(
+    after_help = "Examples:\n  heyi calendar deadline --from 2026-02-13 --working-days 30\n  heyi calendar deadline --from 2026-01-20 --calendar-days 30 --roll --json"
+)]
 pub struct Deadline {
     /// The day that is not counted itself, as 2026-02-13.
     #[arg(long, value_name = "DATE")]
@@ -60,8 +62,11 @@ impl Calendar {
         let Count::Running { last_day, .. } = due.outcome else { return Err(Failure::negative("the count does not end")) };
         let name = |reason: &str| calendar.holiday_name(reason, "zh-CN").to_owned();
         if args.json {
-            let skipped: Vec<_> =
-                due.skipped.iter().map(|s| json!({"date": s.date, "reason": s.reason.to_string(), "name": name(&s.reason.to_string()), "rolled": s.rolled})).collect();
+            let skipped: Vec<_> = due
+                .skipped
+                .iter()
+                .map(|s| json!({"date": s.date, "reason": s.reason.to_string(), "name": name(&s.reason.to_string()), "rolled": s.rolled}))
+                .collect();
             let answer = json!({
                 "deadline": last_day, "provisional": due.provisional, "skipped": skipped, "make_up": due.make_up,
                 "from": args.from, "length": length, "roll": args.roll, "calendar": {"name": calendar.name(), "digest": calendar.digest(), "published_until": calendar.last_published()},

@@ -31,7 +31,9 @@ use std::path::{Path, PathBuf};
 
 /// Play the scenarios.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  heyi demo\n  heyi demo --data ./training --language en\n\nAfterwards: heyi serve --sandbox --data DIR goes on from there.")]
+#[command(
+    after_help = "Examples:\n  heyi demo\n  heyi demo --data ./training --language en\n\nAfterwards: heyi serve --sandbox --data DIR goes on from there."
+)]
 pub struct Demo {
     /// The language of what is told; the terminal's when left out.
     #[arg(long)]
@@ -84,7 +86,14 @@ impl Demo {
         if failures.is_empty() { Ok(()) } else { Err(Failure::negative(format!("not as the scenarios expect:\n{}", failures.join("\n")))) }
     }
 
-    async fn play(&self, app: &App, play: &Play, accounts: &IndexMap<String, Account>, language: Language, bar: &ProgressBar) -> Result<Vec<String>, Failure> {
+    async fn play(
+        &self,
+        app: &App,
+        play: &Play,
+        accounts: &IndexMap<String, Account>,
+        language: Language,
+        bar: &ProgressBar,
+    ) -> Result<Vec<String>, Failure> {
         let everyone: Vec<Account> = accounts.values().cloned().collect();
         let words = Words::load(app.config.template_folder()).map_err(StartError::Templates)?;
         let teller = Teller { definition: &play.definition, accounts: &everyone, language, words: &words };
@@ -189,7 +198,9 @@ fn plays(app: &App) -> Result<Vec<Play>, StartError> {
         for (file, text) in &source.scenarios {
             match Scenario::parse(text, &installed.definition) {
                 Ok(scenario) if scenario.demo.is_some() && !scenario.policy.is_empty() => {
-                    mistakes.push(format!("{name}/scenarios/{file}.yaml: a scenario of the demo plays under the installation's policy; leave out `policy`"));
+                    mistakes.push(format!(
+                        "{name}/scenarios/{file}.yaml: a scenario of the demo plays under the installation's policy; leave out `policy`"
+                    ));
                 }
                 Ok(scenario) if scenario.demo.is_some() => out.push(Play { definition: installed.definition.clone(), scenario }),
                 Ok(_) => {}
@@ -243,15 +254,31 @@ fn ending(app: &App, language: Language) -> Outcome {
     let dir = app.config.data_dir.display();
     println!("\n{}", language.pick("留下的文件：", "Files left behind:"));
     for (folder, ending) in [("documents", "pdf"), ("exports", "zip")] {
-        let mut names: Vec<PathBuf> = std::fs::read_dir(app.config.below(folder)).into_iter().flatten().flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == ending)).collect();
+        let mut names: Vec<PathBuf> = std::fs::read_dir(app.config.below(folder))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == ending))
+            .collect();
         names.sort();
         names.iter().for_each(|path| println!("  {}", path.display()));
     }
-    let mails = std::fs::read_dir(app.config.below("mail")).into_iter().flatten().flatten().filter(|e| e.path().extension().is_some_and(|e| e == "eml")).count();
+    let mails = std::fs::read_dir(app.config.below("mail"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|e| e.path().extension().is_some_and(|e| e == "eml"))
+        .count();
     println!("  {}  ({mails} {})", app.config.below("mail").join("*.eml").display(), language.pick("封信", "letters"));
     println!("  {}", app.config.below("public-key.pem").display());
     println!("\n{}", language.pick("下一步：", "Next:"));
-    let package = std::fs::read_dir(app.config.below("exports")).into_iter().flatten().flatten().map(|e| e.path()).find(|p| p.extension().is_some_and(|e| e == "zip"));
+    let package = std::fs::read_dir(app.config.below("exports"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.extension().is_some_and(|e| e == "zip"));
     if let Some(package) = package {
         println!("  heyi verify {} --key {}", package.display(), app.config.below("public-key.pem").display());
     }

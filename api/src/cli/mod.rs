@@ -20,7 +20,9 @@ use std::process::ExitCode;
 /// Workflow engine for mediating medical disputes (医疗纠纷人民调解).
 #[derive(Debug, Parser)]
 #[command(name = "heyi", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Examples:\n  heyi demo\n  heyi serve --sandbox --data ./training\n  heyi calendar deadline --from 2026-02-13 --working-days 30\n  heyi verify package.zip --key public-key.pem")]
+#[command(
+    after_help = "Examples:\n  heyi demo\n  heyi serve --sandbox --data ./training\n  heyi calendar deadline --from 2026-02-13 --working-days 30\n  heyi verify package.zip --key public-key.pem"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -32,10 +32,14 @@ impl Serve {
         } else if let Some(weakness) = app.post.weakness() {
             tracing::warn!("{weakness}; set smtp_url");
         }
-        let listener = TcpListener::bind(app.config.listen).await.map_err(|e| Failure::usage(format!("cannot listen on {}: {e}", app.config.listen)))?;
+        let listener =
+            TcpListener::bind(app.config.listen).await.map_err(|e| Failure::usage(format!("cannot listen on {}: {e}", app.config.listen)))?;
         let address = listener.local_addr()?;
         tracing::info!(%address, sandbox = self.sandbox, "ready");
-        eprintln!("Heyi listens on http://{address}{}", if self.sandbox { format!(" (training room; tokens in {})", sandbox::tokens_file(&app).display()) } else { String::new() });
+        eprintln!(
+            "Heyi listens on http://{address}{}",
+            if self.sandbox { format!(" (training room; tokens in {})", sandbox::tokens_file(&app).display()) } else { String::new() }
+        );
         let mut terminate = signal(SignalKind::terminate())?;
         let stop = async move {
             tokio::select! {

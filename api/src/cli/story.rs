@@ -94,7 +94,9 @@ impl Teller<'_> {
             What::CaseOpened { .. } | What::DeadlineWarned { .. } | What::DeadlineFired { moved: true, .. } => return None,
             What::Moved(moved) => self.moved(moved),
             What::Recorded { set } => {
-                let label = |name: &str| self.definition.file.facts.get(name).and_then(|f| f.label.as_ref()).map_or(name.to_owned(), |l| self.text(l, name).to_owned());
+                let label = |name: &str| {
+                    self.definition.file.facts.get(name).and_then(|f| f.label.as_ref()).map_or(name.to_owned(), |l| self.text(l, name).to_owned())
+                };
                 let labels: Vec<String> = set.iter().map(|s| label(&s.name)).collect();
                 format!("{}{}", pick("登记：", "writes down: "), labels.join(self.language.pick("、", ", ")))
             }
@@ -122,7 +124,9 @@ impl Teller<'_> {
             },
             What::RoundLapsed { .. } => pick("征求意见期限届满，无人答复", "the time to answer ran out"),
             What::ServiceRecorded { .. } => pick("登记送达", "records service (送达)"),
-            What::DeadlineFired { run, .. } => format!("{}{}", self.deadline(&run.deadline), pick("届满，转为待办", " is over: somebody has to look")),
+            What::DeadlineFired { run, .. } => {
+                format!("{}{}", self.deadline(&run.deadline), pick("届满，转为待办", " is over: somebody has to look"))
+            }
             What::CalendarChanged { .. } => pick("按新公布的放假安排重新计算期限", "deadlines are counted anew by the new calendar"),
         };
         let staff = |by: &Account| self.definition.file.roles.get(&by.role).is_some_and(|r| r.keys_in);
@@ -193,7 +197,13 @@ impl Teller<'_> {
             let old = before.iter().find(|b| b.id == run.id);
             match old {
                 None if run.is_paused() => {}
-                None => out.push(format!("{name}{}{until}{}{}{}", pick("开始，至 ", " runs until "), pick("（", " ("), self.length(&run.length), pick("）", ")"))),
+                None => out.push(format!(
+                    "{name}{}{until}{}{}{}",
+                    pick("开始，至 ", " runs until "),
+                    pick("（", " ("),
+                    self.length(&run.length),
+                    pick("）", ")")
+                )),
                 Some(old) if !old.is_paused() && run.is_paused() => out.push(format!("{name}{}", pick("暂停", " is paused"))),
                 Some(old) if old.is_paused() && !run.is_paused() => out.push(format!("{name}{}{until}", pick("恢复，至 ", " goes on, until "))),
                 Some(old) if old.last_day() != run.last_day() => out.push(format!("{name}{}{until}", pick("改为 ", " now ends on "))),

@@ -10,7 +10,9 @@ const MAX_PACKAGE_BYTES: u64 = 128 << 20;
 
 /// Check a package.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  heyi verify agreement-court.zip\n  heyi verify agreement-court.zip --key public-key.pem\n\nWithout --key the package proves only that it is whole; with --key also who signed it.")]
+#[command(
+    after_help = "Examples:\n  heyi verify agreement-court.zip\n  heyi verify agreement-court.zip --key public-key.pem\n\nWithout --key the package proves only that it is whole; with --key also who signed it."
+)]
 pub struct Verify {
     /// The package.
     bundle: PathBuf,
@@ -41,12 +43,20 @@ impl Verify {
         } else {
             let signer = report.signer.as_deref().unwrap_or("nobody");
             println!("{}", if report.ok { "Whole and unaltered." } else { "NOT as it was signed." });
-            println!("Signed by key {signer}{}", if expected.is_some() && report.signer_is_expected == Some(true) { ", the expected one." } else { "" });
+            println!(
+                "Signed by key {signer}{}",
+                if expected.is_some() && report.signer_is_expected == Some(true) { ", the expected one." } else { "" }
+            );
             if expected.is_none() {
                 println!("Who that is was not checked: give the committee's key with --key FILE.");
             }
             if let Some(manifest) = &report.manifest {
-                println!("Agreement {} of {}, for the {}", manifest.agreement_number, manifest.committee, serde_json::to_value(manifest.recipient)?.as_str().unwrap_or_default());
+                println!(
+                    "Agreement {} of {}, for the {}",
+                    manifest.agreement_number,
+                    manifest.committee,
+                    serde_json::to_value(manifest.recipient)?.as_str().unwrap_or_default()
+                );
                 for file in &manifest.files {
                     println!("  {}  {} bytes  sha-256 {}", file.name, file.size, file.sha256);
                 }

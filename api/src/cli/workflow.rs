@@ -56,7 +56,10 @@ impl Which {
         for name in &self.names {
             let found = all.workflows.get(name).cloned().ok_or_else(|| {
                 let near = heyi_engine::definition::nearest(name, all.workflows.keys().map(String::as_str));
-                let hint = near.map_or_else(|| format!("installed: {}", all.workflows.keys().cloned().collect::<Vec<_>>().join(", ")), |n| format!("did you mean `{n}`?"));
+                let hint = near.map_or_else(
+                    || format!("installed: {}", all.workflows.keys().cloned().collect::<Vec<_>>().join(", ")),
+                    |n| format!("did you mean `{n}`?"),
+                );
                 Failure::usage(format!("there is no workflow `{name}` ({hint})"))
             })?;
             chosen.push(found);

@@ -148,11 +148,7 @@ impl AgreementDocument {
         for (i, party) in self.parties.iter().enumerate() {
             one(format!("parties[{i}].side"), &party.side);
             one(format!("parties[{i}].name"), &party.name);
-            let optional = [
-                ("identity_note", &party.identity_note),
-                ("address", &party.address),
-                ("agent", &party.agent),
-            ];
+            let optional = [("identity_note", &party.identity_note), ("address", &party.address), ("agent", &party.agent)];
             for (name, text) in optional {
                 if let Some(text) = text {
                     one(format!("parties[{i}].{name}"), text);
@@ -202,30 +198,18 @@ impl AgreementDocument {
             ("mediators", self.mediators.len()),
         ] {
             if length > MAX_ITEMS {
-                return Err(DocumentError::TooLong {
-                    field: field.into(),
-                    limit: MAX_ITEMS,
-                });
+                return Err(DocumentError::TooLong { field: field.into(), limit: MAX_ITEMS });
             }
         }
         let mut left = MAX_CHARACTERS;
         for (field, text, _) in self.texts() {
-            left = left
-                .checked_sub(text.chars().count())
-                .ok_or(DocumentError::TooLong {
-                    field,
-                    limit: MAX_CHARACTERS,
-                })?;
+            left = left.checked_sub(text.chars().count()).ok_or(DocumentError::TooLong { field, limit: MAX_CHARACTERS })?;
         }
         Ok(())
     }
 
     fn check_required(&self) -> Result<(), DocumentError> {
-        let missing = |field: &str| {
-            Err(DocumentError::Missing {
-                field: field.into(),
-            })
-        };
+        let missing = |field: &str| Err(DocumentError::Missing { field: field.into() });
         for (field, empty) in [
             ("parties", self.parties.is_empty()),
             ("terms", self.terms.is_empty()),
@@ -243,28 +227,19 @@ impl AgreementDocument {
             }
         }
         if self.confirm_by < self.effective_on {
-            return Err(DocumentError::Contradiction(
-                "confirm_by lies before effective_on",
-            ));
+            return Err(DocumentError::Contradiction("confirm_by lies before effective_on"));
         }
         Ok(())
     }
 
     fn check_sums(&self) -> Result<(), DocumentError> {
-        let amount = |field: String, fen: i64| {
-            numerals::figures(fen)
-                .map(drop)
-                .map_err(|source| DocumentError::Amount { field, source })
-        };
+        let amount = |field: String, fen: i64| numerals::figures(fen).map(drop).map_err(|source| DocumentError::Amount { field, source });
         amount("total_fen".into(), self.total_fen)?;
         for (i, share) in self.shares.iter().enumerate() {
             amount(format!("shares[{i}].amount_fen"), share.amount_fen)?;
         }
         for (i, instalment) in self.instalments.iter().enumerate() {
-            amount(
-                format!("instalments[{i}].amount_fen"),
-                instalment.amount_fen,
-            )?;
+            amount(format!("instalments[{i}].amount_fen"), instalment.amount_fen)?;
         }
         let sum = |amounts: &mut dyn Iterator<Item = i64>| {
             // Below 500 × 10^18, so i128 holds it.
@@ -272,33 +247,19 @@ impl AgreementDocument {
         };
         let total = i128::from(self.total_fen);
         if !self.shares.is_empty() && sum(&mut self.shares.iter().map(|s| s.amount_fen)) != total {
-            return Err(DocumentError::Contradiction(
-                "the shares do not add up to the total",
-            ));
+            return Err(DocumentError::Contradiction("the shares do not add up to the total"));
         }
         if self.instalments.is_empty() {
             return Ok(());
         }
         if sum(&mut self.instalments.iter().map(|i| i.amount_fen)) != total {
-            return Err(DocumentError::Contradiction(
-                "the instalments do not add up to the total",
-            ));
+            return Err(DocumentError::Contradiction("the instalments do not add up to the total"));
         }
         for payer in self.shares.iter().map(|share| &share.payer) {
-            let owed = sum(&mut self
-                .shares
-                .iter()
-                .filter(|s| &s.payer == payer)
-                .map(|s| s.amount_fen));
-            let planned = sum(&mut self
-                .instalments
-                .iter()
-                .filter(|i| &i.payer == payer)
-                .map(|i| i.amount_fen));
+            let owed = sum(&mut self.shares.iter().filter(|s| &s.payer == payer).map(|s| s.amount_fen));
+            let planned = sum(&mut self.instalments.iter().filter(|i| &i.payer == payer).map(|i| i.amount_fen));
             if owed != planned {
-                return Err(DocumentError::Contradiction(
-                    "a payer's instalments do not add up to the share",
-                ));
+                return Err(DocumentError::Contradiction("a payer's instalments do not add up to the share"));
             }
         }
         Ok(())
@@ -318,16 +279,10 @@ mod tests {
 
     #[test]
     fn samples_hold_and_survive_json() {
-        for document in [
-            AgreementDocument::sample_full(),
-            AgreementDocument::sample_bare(),
-        ] {
+        for document in [AgreementDocument::sample_full(), AgreementDocument::sample_bare()] {
             document.check().expect("a sound sample");
             let json = serde_json::to_string(&document).expect("JSON");
-            assert_eq!(
-                serde_json::from_str::<AgreementDocument>(&json).expect("parsed"),
-                document
-            );
+            assert_eq!(serde_json::from_str::<AgreementDocument>(&json).expect("parsed"), document);
         }
     }
 
@@ -340,18 +295,9 @@ mod tests {
 
     #[test]
     fn sums_must_agree() {
-        assert!(matches!(
-            broken(|d| d.total_fen += 1),
-            DocumentError::Contradiction(_)
-        ));
-        assert!(matches!(
-            broken(|d| d.instalments[0].amount_fen += 1),
-            DocumentError::Contradiction(_)
-        ));
-        assert!(matches!(
-            broken(|d| d.instalments.swap_payers()),
-            DocumentError::Contradiction(_)
-        ));
+        assert!(matches!(broken(|d| d.total_fen += 1), DocumentError::Contradiction(_)));
+        assert!(matches!(broken(|d| d.instalments[0].amount_fen += 1), DocumentError::Contradiction(_)));
+        assert!(matches!(broken(|d| d.instalments.swap_payers()), DocumentError::Contradiction(_)));
         assert!(matches!(
             broken(|d| d.shares[1].amount_fen = -1),
             DocumentError::Amount { field, source: AmountError::Negative } if field == "shares[1].amount_fen"
@@ -372,35 +318,21 @@ mod tests {
     #[test]
     fn what_the_form_needs_must_be_there() {
         for (field, change) in [
-            (
-                "parties",
-                (|d| d.parties.clear()) as fn(&mut AgreementDocument),
-            ),
+            ("parties", (|d| d.parties.clear()) as fn(&mut AgreementDocument)),
             ("terms", |d| d.terms.clear()),
             ("mediators", |d| d.mediators.clear()),
             ("copies", |d| d.copies = 0),
             ("parties[1].name", |d| d.parties[1].name = " ".into()),
             ("number", |d| d.number.clear()),
         ] {
-            assert!(
-                matches!(broken(change), DocumentError::Missing { field: f } if f == field),
-                "{field}"
-            );
+            assert!(matches!(broken(change), DocumentError::Missing { field: f } if f == field), "{field}");
         }
-        assert!(matches!(
-            broken(|d| d.confirm_by = d.effective_on.pred_opt().expect("a day")),
-            DocumentError::Contradiction(_)
-        ));
+        assert!(matches!(broken(|d| d.confirm_by = d.effective_on.pred_opt().expect("a day")), DocumentError::Contradiction(_)));
     }
 
     #[test]
     fn the_limits_are_kept() {
-        assert!(matches!(
-            broken(|d| d.facts = "字".repeat(MAX_CHARACTERS)),
-            DocumentError::TooLong { .. }
-        ));
-        assert!(
-            matches!(broken(|d| d.terms = vec!["一".into(); MAX_ITEMS + 1]), DocumentError::TooLong { field, .. } if field == "terms")
-        );
+        assert!(matches!(broken(|d| d.facts = "字".repeat(MAX_CHARACTERS)), DocumentError::TooLong { .. }));
+        assert!(matches!(broken(|d| d.terms = vec!["一".into(); MAX_ITEMS + 1]), DocumentError::TooLong { field, .. } if field == "terms"));
     }
 }

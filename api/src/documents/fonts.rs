@@ -27,9 +27,7 @@ impl Fonts {
     /// The two faces in the binary, parsed once.
     pub(super) fn embedded() -> Arc<Self> {
         static FONTS: OnceLock<Arc<Fonts>> = OnceLock::new();
-        FONTS
-            .get_or_init(|| Arc::new(Self::with_extra(Vec::new())))
-            .clone()
+        FONTS.get_or_init(|| Arc::new(Self::with_extra(Vec::new()))).clone()
     }
 
     /// The embedded faces, and after them `extra` ones of the committee.
@@ -43,11 +41,7 @@ impl Fonts {
         for face in &faces {
             book.push(face.info().clone());
         }
-        Self {
-            faces,
-            book: LazyHash::new(book),
-            for_values,
-        }
+        Self { faces, book: LazyHash::new(book), for_values }
     }
 
     pub(super) fn book(&self) -> &LazyHash<FontBook> {
@@ -64,17 +58,12 @@ impl Fonts {
     }
 
     fn shows(&self, c: char) -> bool {
-        self.for_values
-            .iter()
-            .any(|face| face.info().coverage.contains(c as u32))
+        self.for_values.iter().any(|face| face.info().coverage.contains(c as u32))
     }
 
     /// Whether every character of every text can be printed as it is. A character that would show as nothing, change
     /// the order of its neighbours or break a line where none may be is refused like a missing one.
-    pub(super) fn check<'a>(
-        &self,
-        texts: impl IntoIterator<Item = (String, &'a str, Lines)>,
-    ) -> Result<(), DocumentError> {
+    pub(super) fn check<'a>(&self, texts: impl IntoIterator<Item = (String, &'a str, Lines)>) -> Result<(), DocumentError> {
         let mut seen = HashSet::new();
         for (field, text, lines) in texts {
             let mut rest = text.chars().enumerate().peekable();
@@ -85,11 +74,7 @@ impl Fonts {
                     continue;
                 }
                 if !self.prints(c) {
-                    return Err(DocumentError::Character {
-                        field,
-                        position: at + 1,
-                        code_point: c as u32,
-                    });
+                    return Err(DocumentError::Character { field, position: at + 1, code_point: c as u32 });
                 }
                 seen.insert(c);
             }
@@ -125,34 +110,15 @@ mod tests {
     fn a_character_that_no_face_has_is_named_without_the_value() {
         let error = verdict("王\u{2A6D6}某", Lines::One).expect_err("refused");
         let said = error.to_string();
-        assert!(
-            said.contains("U+2A6D6") && said.contains("parties[0].name"),
-            "{said}"
-        );
-        assert!(
-            !said.contains('王') && !format!("{error:?}").contains('王'),
-            "{said}"
-        );
-        assert!(matches!(
-            error,
-            DocumentError::Character { position: 2, .. }
-        ));
+        assert!(said.contains("U+2A6D6") && said.contains("parties[0].name"), "{said}");
+        assert!(!said.contains('王') && !format!("{error:?}").contains('王'), "{said}");
+        assert!(matches!(error, DocumentError::Character { position: 2, .. }));
     }
 
     #[test]
     fn what_paper_cannot_show_is_refused() {
-        for bad in [
-            "a\tb",
-            "甲\u{202E}乙",
-            "甲\u{200B}",
-            "\u{FEFF}甲",
-            "甲\u{FE01}",
-            "甲\u{0}",
-            "甲\r",
-            "甲\u{2028}乙",
-            "甲\n乙",
-            "\u{E001}",
-        ] {
+        for bad in ["a\tb", "甲\u{202E}乙", "甲\u{200B}", "\u{FEFF}甲", "甲\u{FE01}", "甲\u{0}", "甲\r", "甲\u{2028}乙", "甲\n乙", "\u{E001}"]
+        {
             assert!(verdict(bad, Lines::One).is_err(), "{bad:?}");
         }
         assert!(verdict("甲\n乙　丙 d", Lines::Many).is_ok());
@@ -165,12 +131,7 @@ mod tests {
     fn the_heading_subset_never_answers_for_a_value() {
         let fonts = Fonts::embedded();
         assert_eq!(fonts.for_values.len(), 1);
-        assert!(
-            fonts
-                .for_values
-                .iter()
-                .all(|face| face.info().family == "Noto Serif SC")
-        );
+        assert!(fonts.for_values.iter().all(|face| face.info().family == "Noto Serif SC"));
         assert_eq!(fonts.faces.len(), 2);
     }
 }

@@ -16,8 +16,7 @@ mod templates;
 mod view;
 
 pub use agreement::{
-    AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature,
-    MAX_CHARACTERS, MAX_ITEMS, SignatureKind,
+    AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature, MAX_CHARACTERS, MAX_ITEMS, SignatureKind,
 };
 pub use render::{DocumentError, Rendered, check_agreement, render_agreement};
 pub use templates::{TemplateFolderError, Templates};

@@ -85,17 +85,8 @@ pub fn date(day: NaiveDate) -> String {
 
 /// A date in Chinese numerals, as it stands beside a seal: `二〇二六年十一月二十三日`.
 pub fn formal_date(day: NaiveDate) -> String {
-    let year: String = day
-        .year()
-        .to_string()
-        .chars()
-        .map(|c| c.to_digit(10).map_or("", |d| PLAIN[d as usize]))
-        .collect();
-    format!(
-        "{year}年{}月{}日",
-        below_hundred(day.month()),
-        below_hundred(day.day())
-    )
+    let year: String = day.year().to_string().chars().map(|c| c.to_digit(10).map_or("", |d| PLAIN[d as usize])).collect();
+    format!("{year}年{}月{}日", below_hundred(day.month()), below_hundred(day.day()))
 }
 
 /// 1..=99 as it is read: 十, 十一, 二十, 三十一.
@@ -125,12 +116,7 @@ fn checked(fen: i64) -> Result<u64, AmountError> {
 /// Writes a positive whole number in groups of four digits. The second and the fourth group carry 万, and 亿 follows
 /// whatever stands above the lower eight digits.
 fn write_yuan(out: &mut String, yuan: u64) {
-    let groups = [
-        yuan / 1_0000_0000_0000,
-        yuan / 1_0000_0000 % 1_0000,
-        yuan / 1_0000 % 1_0000,
-        yuan % 1_0000,
-    ];
+    let groups = [yuan / 1_0000_0000_0000, yuan / 1_0000_0000 % 1_0000, yuan / 1_0000 % 1_0000, yuan % 1_0000];
     let mut zero_due = false;
     for (i, &group) in groups.iter().enumerate() {
         if group > 0 {
@@ -215,10 +201,7 @@ mod tests {
             (100_050_000_000_000, "壹万零伍亿元整"),
             (100_000_001_000_000, "壹万亿零壹万元整"),
             (100_000_000_000_100, "壹万亿零壹元整"),
-            (
-                MAX_FEN,
-                "玖仟玖佰玖拾玖万玖仟玖佰玖拾玖亿玖仟玖佰玖拾玖万玖仟玖佰玖拾玖元玖角玖分",
-            ),
+            (MAX_FEN, "玖仟玖佰玖拾玖万玖仟玖佰玖拾玖亿玖仟玖佰玖拾玖万玖仟玖佰玖拾玖元玖角玖分"),
         ] {
             assert_eq!(capital(fen).as_deref(), Ok(want), "{fen}");
         }
@@ -231,10 +214,7 @@ mod tests {
         assert_eq!(capital(600_714).as_deref(), Ok("陆仟零柒元壹角肆分"));
         assert_eq!(capital(168_032).as_deref(), Ok("壹仟陆佰捌拾元叁角贰分"));
         assert_eq!(capital(10_700_053).as_deref(), Ok("壹拾万柒仟元伍角叁分"));
-        assert_eq!(
-            capital(1_640_902).as_deref(),
-            Ok("壹万陆仟肆佰零玖元零贰分")
-        );
+        assert_eq!(capital(1_640_902).as_deref(), Ok("壹万陆仟肆佰零玖元零贰分"));
         assert_eq!(capital(32_504).as_deref(), Ok("叁佰贰拾伍元零肆分"));
     }
 
@@ -252,8 +232,7 @@ mod tests {
 
     /// Reads a capital amount back, by the way it is spoken; an independent road to the same number.
     fn read_back(text: &str) -> i64 {
-        let (mut total, mut section, mut group, mut digit, mut fen) =
-            (0_i64, 0_i64, 0_i64, 0_i64, 0_i64);
+        let (mut total, mut section, mut group, mut digit, mut fen) = (0_i64, 0_i64, 0_i64, 0_i64, 0_i64);
         for c in text.chars() {
             match c {
                 '仟' | '佰' | '拾' => {
@@ -288,12 +267,7 @@ mod tests {
                     digit = 0;
                 }
                 '整' => {}
-                _ => {
-                    digit = DIGITS
-                        .iter()
-                        .position(|d| d.starts_with(c))
-                        .expect("a digit") as i64
-                }
+                _ => digit = DIGITS.iter().position(|d| d.starts_with(c)).expect("a digit") as i64,
             }
         }
         fen
@@ -309,38 +283,23 @@ mod tests {
             x ^= x << 17;
             // Zeros are where the rule is hard, so knock out random digits.
             let digits = (x % 1_000_000_000_000_000_000).to_string();
-            let holed: String = digits
-                .chars()
-                .enumerate()
-                .map(|(i, c)| if (x >> (i * 3)) & 3 == 0 { c } else { '0' })
-                .collect();
+            let holed: String = digits.chars().enumerate().map(|(i, c)| if (x >> (i * 3)) & 3 == 0 { c } else { '0' }).collect();
             tried.push(holed.parse::<i64>().expect("digits") >> (x % 40));
             tried.push(holed.parse::<i64>().expect("digits"));
         }
         for fen in tried {
             let text = capital(fen).expect("within limits");
             assert_eq!(read_back(&text), fen, "{text}");
-            assert!(
-                !text.contains("零零")
-                    && (fen == 0 || !text.contains("零元"))
-                    && !text.contains("零万")
-                    && !text.contains("零亿"),
-                "{text}"
-            );
+            assert!(!text.contains("零零") && (fen == 0 || !text.contains("零元")) && !text.contains("零万") && !text.contains("零亿"), "{text}");
             assert!(fen == 0 || !text.starts_with('零'), "{text}");
         }
     }
 
     #[test]
     fn figures_are_grouped() {
-        for (fen, want) in [
-            (0, "0.00"),
-            (1, "0.01"),
-            (100_000, "1,000.00"),
-            (99_999, "999.99"),
-            (22_620_000, "226,200.00"),
-            (123_456_789_012, "1,234,567,890.12"),
-        ] {
+        for (fen, want) in
+            [(0, "0.00"), (1, "0.01"), (100_000, "1,000.00"), (99_999, "999.99"), (22_620_000, "226,200.00"), (123_456_789_012, "1,234,567,890.12")]
+        {
             assert_eq!(figures(fen).as_deref(), Ok(want));
         }
     }

@@ -66,9 +66,7 @@ pub enum DocumentError {
         limit: usize,
     },
     /// A character that cannot be printed faithfully.
-    #[error(
-        "{field}: character {position} (U+{code_point:04X}) cannot be printed with the installed fonts"
-    )]
+    #[error("{field}: character {position} (U+{code_point:04X}) cannot be printed with the installed fonts")]
     Character {
         /// Which part, as a path into the data.
         field: String,
@@ -97,10 +95,7 @@ pub enum DocumentError {
 }
 
 /// Checks an agreement without rendering it: required parts, sums, limits and characters.
-pub fn check_agreement(
-    document: &AgreementDocument,
-    templates: &Templates,
-) -> Result<(), DocumentError> {
+pub fn check_agreement(document: &AgreementDocument, templates: &Templates) -> Result<(), DocumentError> {
     // Characters come last: a field over its limit need not be searched.
     document.check()?;
     templates.fonts().check(document.texts())
@@ -114,22 +109,11 @@ pub fn check_agreement(
 /// assert!(rendered.pdf.starts_with(b"%PDF-1.7"));
 /// # Ok::<(), heyi_api::documents::DocumentError>(())
 /// ```
-pub fn render_agreement(
-    document: &AgreementDocument,
-    templates: &Templates,
-) -> Result<Rendered, DocumentError> {
+pub fn render_agreement(document: &AgreementDocument, templates: &Templates) -> Result<Rendered, DocumentError> {
     check_agreement(document, templates)?;
-    let mask = Mask(
-        document
-            .texts()
-            .into_iter()
-            .map(|(_, text, _)| text)
-            .collect(),
-    );
+    let mask = Mask(document.texts().into_iter().map(|(_, text, _)| text).collect());
     let view = serde_json::to_value(AgreementView::new(document)?);
-    let inputs = view
-        .and_then(serde_json::from_value::<Dict>)
-        .map_err(|_| inputs_failed())?;
+    let inputs = view.and_then(serde_json::from_value::<Dict>).map_err(|_| inputs_failed())?;
     let day = document.effective_on;
     let world = TemplateWorld::new(templates, inputs, day).ok_or_else(unprintable_date)?;
     let compiled = typst::compile::<PagedDocument>(&world);
@@ -139,37 +123,22 @@ pub fn render_agreement(
         Err(found) => return Err(DocumentError::Template(mask.describe(&world, &found))),
     };
     if !compiled.warnings.is_empty() {
-        return Err(DocumentError::Template(
-            mask.describe(&world, &compiled.warnings),
-        ));
+        return Err(DocumentError::Template(mask.describe(&world, &compiled.warnings)));
     }
     let options = pdf_options(document, templates, day)?;
     let written = typst_pdf::pdf(&pages, &options);
     comemo::evict(CACHE_AGE);
     let pdf = written.map_err(|found| DocumentError::Archive(mask.describe(&world, &found)))?;
-    Ok(Rendered {
-        pdf,
-        pages: pages.pages().len(),
-        template_sha256: templates.agreement_sha256().to_owned(),
-    })
+    Ok(Rendered { pdf, pages: pages.pages().len(), template_sha256: templates.agreement_sha256().to_owned() })
 }
 
 /// Nothing in here may depend on the moment of rendering.
-fn pdf_options(
-    document: &AgreementDocument,
-    templates: &Templates,
-    day: NaiveDate,
-) -> Result<PdfOptions, DocumentError> {
+fn pdf_options(document: &AgreementDocument, templates: &Templates, day: NaiveDate) -> Result<PdfOptions, DocumentError> {
     let frozen = serde_json::to_vec(document).map_err(|_| inputs_failed())?;
-    let ident = hex(&Sha256::new()
-        .chain_update(templates.agreement_sha256())
-        .chain_update(frozen)
-        .finalize());
-    let timestamp = datetime(day)
-        .and_then(|at| Timestamp::new_local(at, CHINA_OFFSET_MINUTES))
-        .ok_or_else(unprintable_date)?;
-    let standards = PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1])
-        .map_err(|refusal| DocumentError::Archive(refusal.message().to_string()))?;
+    let ident = hex(&Sha256::new().chain_update(templates.agreement_sha256()).chain_update(frozen).finalize());
+    let timestamp = datetime(day).and_then(|at| Timestamp::new_local(at, CHINA_OFFSET_MINUTES)).ok_or_else(unprintable_date)?;
+    let standards =
+        PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|refusal| DocumentError::Archive(refusal.message().to_string()))?;
     Ok(PdfOptions {
         ident: Smart::Custom(ident),
         creator: Smart::Custom(Some("Heyi".into())),
@@ -205,11 +174,7 @@ struct TemplateWorld<'a> {
 impl<'a> TemplateWorld<'a> {
     fn new(templates: &'a Templates, inputs: Dict, today: NaiveDate) -> Option<Self> {
         let library = LazyHash::new(Library::builder().with_inputs(inputs).build());
-        Some(Self {
-            templates,
-            library,
-            today: datetime(today)?,
-        })
+        Some(Self { templates, library, today: datetime(today)? })
     }
 }
 
@@ -227,11 +192,7 @@ impl World for TemplateWorld<'_> {
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        if id == self.main() {
-            Ok(self.templates.agreement().clone())
-        } else {
-            Err(FileError::AccessDenied)
-        }
+        if id == self.main() { Ok(self.templates.agreement().clone()) } else { Err(FileError::AccessDenied) }
     }
 
     fn file(&self, _: FileId) -> FileResult<Bytes> {
@@ -256,9 +217,7 @@ impl Mask<'_> {
         let mut lines: Vec<String> = Vec::new();
         for diagnostic in found.iter().take(FINDINGS_SHOWN) {
             let source = world.templates.agreement();
-            let place = world
-                .range(diagnostic.span)
-                .and_then(|range| source.lines().byte_to_line(range.start));
+            let place = world.range(diagnostic.span).and_then(|range| source.lines().byte_to_line(range.start));
             let message = self.hide(&diagnostic.message);
             lines.push(match place {
                 Some(line) => format!("line {}: {message}", line + 1),
@@ -270,17 +229,9 @@ impl Mask<'_> {
 
     fn hide(&self, message: &str) -> String {
         // Longest first, or a name inside an address would leave the rest of the address standing.
-        let mut values: Vec<&str> = self
-            .0
-            .iter()
-            .flat_map(|value| value.lines())
-            .map(str::trim)
-            .filter(|v| !v.is_empty())
-            .collect();
+        let mut values: Vec<&str> = self.0.iter().flat_map(|value| value.lines()).map(str::trim).filter(|v| !v.is_empty()).collect();
         values.sort_by_key(|value| std::cmp::Reverse(value.len()));
-        values
-            .iter()
-            .fold(message.to_owned(), |text, value| text.replace(value, "…"))
+        values.iter().fold(message.to_owned(), |text, value| text.replace(value, "…"))
     }
 }
 
@@ -290,19 +241,13 @@ mod tests {
     use crate::documents::{Templates, agreement::AgreementDocument};
 
     fn with_template(source: &str) -> Result<Rendered, DocumentError> {
-        render_agreement(
-            &AgreementDocument::sample_full(),
-            &Templates::from_source(source),
-        )
+        render_agreement(&AgreementDocument::sample_full(), &Templates::from_source(source))
     }
 
     #[test]
     fn both_samples_render_and_stay_the_same_byte_for_byte() {
         let templates = Templates::embedded();
-        for document in [
-            AgreementDocument::sample_full(),
-            AgreementDocument::sample_bare(),
-        ] {
+        for document in [AgreementDocument::sample_full(), AgreementDocument::sample_bare()] {
             let first = render_agreement(&document, &templates).expect("rendered");
             assert!(first.pdf.starts_with(b"%PDF-1.7"));
             assert!((1..=3).contains(&first.pages), "{}", first.pages);
@@ -313,11 +258,7 @@ mod tests {
 
     #[test]
     fn other_data_give_another_identifier() {
-        let pdf = |document: &AgreementDocument| {
-            render_agreement(document, &Templates::embedded())
-                .expect("rendered")
-                .pdf
-        };
+        let pdf = |document: &AgreementDocument| render_agreement(document, &Templates::embedded()).expect("rendered").pdf;
         let mut changed = AgreementDocument::sample_full();
         changed.facts = changed.facts.replace("5月11日", "5月12日");
         assert_ne!(pdf(&AgreementDocument::sample_full()), pdf(&changed));
@@ -325,9 +266,7 @@ mod tests {
 
     #[test]
     fn the_file_claims_both_standards_and_the_fixed_date() {
-        let pdf = render_agreement(&AgreementDocument::sample_full(), &Templates::embedded())
-            .expect("rendered")
-            .pdf;
+        let pdf = render_agreement(&AgreementDocument::sample_full(), &Templates::embedded()).expect("rendered").pdf;
         let text = String::from_utf8_lossy(&pdf);
         for claim in [
             "<pdfaid:part>2</pdfaid:part>",
@@ -342,13 +281,7 @@ mod tests {
     #[test]
     fn values_are_data_and_never_run() {
         let mut document = AgreementDocument::sample_full();
-        for hostile in [
-            "#panic(\"ran\")",
-            "#read(\"/etc/passwd\")",
-            "$x^2$ *b* _i_ `c` = h",
-            "#{while true {}}",
-            "\\u{41} // ~ -- @a <b> [c]",
-        ] {
+        for hostile in ["#panic(\"ran\")", "#read(\"/etc/passwd\")", "$x^2$ *b* _i_ `c` = h", "#{while true {}}", "\\u{41} // ~ -- @a <b> [c]"] {
             document.parties[0].name = hostile.into();
             document.terms[0] = hostile.into();
             document.facts = hostile.into();
@@ -363,13 +296,8 @@ mod tests {
         document.shares.truncate(1);
         document.shares[0].amount_fen = document.total_fen;
         let last = document.instalments[0].clone();
-        document.instalments = (1..=120)
-            .map(|n| super::super::AgreementInstalment {
-                n,
-                amount_fen: document.total_fen / 120,
-                ..last.clone()
-            })
-            .collect();
+        document.instalments =
+            (1..=120).map(|n| super::super::AgreementInstalment { n, amount_fen: document.total_fen / 120, ..last.clone() }).collect();
         document.terms = vec![document.terms[0].clone(); 40];
         let rendered = render_agreement(&document, &Templates::embedded()).expect("rendered");
         assert!((8..=16).contains(&rendered.pages), "{}", rendered.pages);
@@ -380,24 +308,13 @@ mod tests {
         let mut document = AgreementDocument::sample_full();
         document.signatures[1].name = "王\u{2A6D6}".into();
         let error = render_agreement(&document, &Templates::embedded()).expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "signatures[1].name: character 2 (U+2A6D6) cannot be printed with the installed fonts"
-        );
+        assert_eq!(error.to_string(), "signatures[1].name: character 2 (U+2A6D6) cannot be printed with the installed fonts");
     }
 
     #[test]
     fn a_template_reaches_no_file_no_package_and_no_clock() {
-        for source in [
-            "#read(\"/etc/passwd\")",
-            "#image(\"a.png\")",
-            "#import \"other.typ\": x",
-            "#import \"@preview/tablex:0.0.8\": x",
-        ] {
-            assert!(
-                matches!(with_template(source), Err(DocumentError::Template(_))),
-                "{source}"
-            );
+        for source in ["#read(\"/etc/passwd\")", "#image(\"a.png\")", "#import \"other.typ\": x", "#import \"@preview/tablex:0.0.8\": x"] {
+            assert!(matches!(with_template(source), Err(DocumentError::Template(_))), "{source}");
         }
         let day = "#set document(title: \"t\")\n#set text(lang: \"zh\", font: \"Noto Serif SC\")\n#datetime.today().display()";
         with_template(day).expect("the day of the document");
@@ -405,36 +322,23 @@ mod tests {
 
     #[test]
     fn a_warning_is_an_error_and_so_is_a_missing_input() {
-        let unknown_font =
-            "#set document(title: \"t\")\n#set text(lang: \"zh\", font: \"No Such Face\")\n甲";
-        assert!(
-            matches!(with_template(unknown_font), Err(DocumentError::Template(said)) if said.contains("line 2"))
-        );
-        assert!(
-            matches!(with_template("#sys.inputs.nmber"), Err(DocumentError::Template(said)) if said.contains("line 1"))
-        );
+        let unknown_font = "#set document(title: \"t\")\n#set text(lang: \"zh\", font: \"No Such Face\")\n甲";
+        assert!(matches!(with_template(unknown_font), Err(DocumentError::Template(said)) if said.contains("line 2")));
+        assert!(matches!(with_template("#sys.inputs.nmber"), Err(DocumentError::Template(said)) if said.contains("line 1")));
     }
 
     #[test]
     fn messages_of_typst_carry_no_values() {
-        let Err(DocumentError::Template(said)) =
-            with_template("#panic(sys.inputs.parties.at(0).name, sys.inputs.facts)")
-        else {
+        let Err(DocumentError::Template(said)) = with_template("#panic(sys.inputs.parties.at(0).name, sys.inputs.facts)") else {
             panic!("must fail");
         };
         assert!(said.starts_with("line 1: panicked with:"), "{said}");
-        assert!(
-            !said.contains("张秀兰") && !said.contains("右髋部"),
-            "{said}"
-        );
+        assert!(!said.contains("张秀兰") && !said.contains("右髋部"), "{said}");
     }
 
     #[test]
     fn an_untagged_or_untitled_page_is_refused() {
-        assert!(matches!(
-            with_template("#set text(font: \"Noto Serif SC\")\n甲"),
-            Err(DocumentError::Archive(_))
-        ));
+        assert!(matches!(with_template("#set text(font: \"Noto Serif SC\")\n甲"), Err(DocumentError::Archive(_))));
     }
 
     /// For looking at: writes both samples when a folder is given.
@@ -445,21 +349,11 @@ mod tests {
             return;
         };
         let mut hostile = AgreementDocument::sample_bare();
-        hostile.parties[0].name =
-            "#panic(\"x\") $x^2$ *b* _i_ `c` = h // -- ~ @a <b> [c] \\u{41}".into();
-        for (name, document) in [
-            ("full", AgreementDocument::sample_full()),
-            ("bare", AgreementDocument::sample_bare()),
-            ("hostile", hostile),
-        ] {
+        hostile.parties[0].name = "#panic(\"x\") $x^2$ *b* _i_ `c` = h // -- ~ @a <b> [c] \\u{41}".into();
+        for (name, document) in [("full", AgreementDocument::sample_full()), ("bare", AgreementDocument::sample_bare()), ("hostile", hostile)] {
             let begun = std::time::Instant::now();
             let rendered = render_agreement(&document, &Templates::embedded()).expect("rendered");
-            println!(
-                "{name}: {} pages, {} bytes, {:?}",
-                rendered.pages,
-                rendered.pdf.len(),
-                begun.elapsed()
-            );
+            println!("{name}: {} pages, {} bytes, {:?}", rendered.pages, rendered.pdf.len(), begun.elapsed());
             std::fs::write(folder.join(name).with_extension("pdf"), rendered.pdf).expect("written");
         }
     }

@@ -3,14 +3,10 @@
 
 use chrono::NaiveDate;
 
-use super::agreement::{
-    AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature,
-    SignatureKind,
-};
+use super::agreement::{AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature, SignatureKind};
 
 const FINGERPRINT: &str = "9f2c5d0e7b1a4386c4e0d7f95a63b8124c7e9d0183f6a2b54e8c1d709b3f6a25";
-const VERIFICATION: &str =
-    "heyi verify --key public-key.pem 交接包.zip（公钥见本委员会网站 /.well-known/heyi-key.pem）";
+const VERIFICATION: &str = "heyi verify --key public-key.pem 交接包.zip（公钥见本委员会网站 /.well-known/heyi-key.pem）";
 
 fn day(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default()
@@ -21,18 +17,9 @@ impl AgreementDocument {
     pub fn sample_full() -> Self {
         let hospital = "安平县第一人民医院";
         let insurer = "华安财产保险股份有限公司安平支公司";
-        let signature = |name: &str, role_title: &str, kind| AgreementSignature {
-            name: name.into(),
-            role_title: role_title.into(),
-            kind,
-            on: day(2026, 11, 23),
-        };
-        let instalment = |n, payer: &str, amount_fen, due_on| AgreementInstalment {
-            n,
-            payer: payer.into(),
-            amount_fen,
-            due_on,
-        };
+        let signature =
+            |name: &str, role_title: &str, kind| AgreementSignature { name: name.into(), role_title: role_title.into(), kind, on: day(2026, 11, 23) };
+        let instalment = |n, payer: &str, amount_fen, due_on| AgreementInstalment { n, payer: payer.into(), amount_fen, due_on };
         Self {
             number: "安医人调字〔2026〕第017号".into(),
             committee: "安平县医疗纠纷人民调解委员会".into(),
@@ -90,13 +77,7 @@ impl AgreementDocument {
 
     /// A sample with every option absent: nothing to pay, nobody has signed yet.
     pub fn sample_bare() -> Self {
-        let party = |side: &str, name: &str| AgreementParty {
-            side: side.into(),
-            name: name.into(),
-            identity_note: None,
-            address: None,
-            agent: None,
-        };
+        let party = |side: &str, name: &str| AgreementParty { side: side.into(), name: name.into(), identity_note: None, address: None, agent: None };
         Self {
             number: "安医人调字〔2026〕第018号".into(),
             committee: "安平县医疗纠纷人民调解委员会".into(),

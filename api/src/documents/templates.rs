@@ -88,26 +88,17 @@ impl Templates {
     /// or `.ttc` in its `fonts/` adds faces. An override is a file by itself: it can include nothing else.
     pub fn with_folder(folder: &Path) -> Result<Self, TemplateFolderError> {
         let source = match read(folder, "documents/agreement.typ", MAX_TEMPLATE_BYTES)? {
-            Some(bytes) => String::from_utf8(bytes).map_err(|_| TemplateFolderError::NotText {
-                name: "documents/agreement.typ".into(),
-            })?,
+            Some(bytes) => String::from_utf8(bytes).map_err(|_| TemplateFolderError::NotText { name: "documents/agreement.typ".into() })?,
             None => AGREEMENT.to_owned(),
         };
         let extra = read_fonts(folder)?;
-        let fonts = if extra.is_empty() {
-            Fonts::embedded()
-        } else {
-            Arc::new(Fonts::with_extra(extra))
-        };
+        let fonts = if extra.is_empty() { Fonts::embedded() } else { Arc::new(Fonts::with_extra(extra)) };
         Ok(Self::new(source, fonts))
     }
 
     /// Renders the samples, so that a broken override is found at the start and not on the day of signing.
     pub fn check(&self) -> Result<(), DocumentError> {
-        for sample in [
-            AgreementDocument::sample_full(),
-            AgreementDocument::sample_bare(),
-        ] {
+        for sample in [AgreementDocument::sample_full(), AgreementDocument::sample_bare()] {
             render_agreement(&sample, self)?;
         }
         Ok(())
@@ -130,11 +121,7 @@ impl Templates {
 
     fn new(agreement: String, fonts: Arc<Fonts>) -> Self {
         let agreement_sha256 = hex(&Sha256::digest(agreement.as_bytes()));
-        Self {
-            agreement: Source::detached(agreement),
-            agreement_sha256,
-            fonts,
-        }
+        Self { agreement: Source::detached(agreement), agreement_sha256, fonts }
     }
 
     pub(super) fn agreement(&self) -> &Source {
@@ -148,46 +135,29 @@ impl Templates {
 
 impl std::fmt::Debug for Templates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Templates")
-            .field("agreement_sha256", &self.agreement_sha256)
-            .finish_non_exhaustive()
+        f.debug_struct("Templates").field("agreement_sha256", &self.agreement_sha256).finish_non_exhaustive()
     }
 }
 
 /// The file's bytes, or nothing when there is no such file.
-fn read(
-    folder: &Path,
-    name: &str,
-    limit_bytes: u64,
-) -> Result<Option<Vec<u8>>, TemplateFolderError> {
-    let failed = |source| TemplateFolderError::Read {
-        name: name.into(),
-        source,
-    };
+fn read(folder: &Path, name: &str, limit_bytes: u64) -> Result<Option<Vec<u8>>, TemplateFolderError> {
+    let failed = |source| TemplateFolderError::Read { name: name.into(), source };
     let file = match fs::File::open(folder.join(name)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(failed(error)),
     };
     let mut bytes = Vec::new();
-    file.take(limit_bytes + 1)
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
+    file.take(limit_bytes + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > limit_bytes {
-        return Err(TemplateFolderError::TooLarge {
-            name: name.into(),
-            limit_bytes,
-        });
+        return Err(TemplateFolderError::TooLarge { name: name.into(), limit_bytes });
     }
     Ok(Some(bytes))
 }
 
 /// The faces under `fonts/`, by file name, so that their order does not hang on the file system.
 fn read_fonts(folder: &Path) -> Result<Vec<Font>, TemplateFolderError> {
-    let failed = |source| TemplateFolderError::Read {
-        name: "fonts".into(),
-        source,
-    };
+    let failed = |source| TemplateFolderError::Read { name: "fonts".into(), source };
     let entries = match fs::read_dir(folder.join("fonts")) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -195,22 +165,13 @@ fn read_fonts(folder: &Path) -> Result<Vec<Font>, TemplateFolderError> {
     };
     let mut names = Vec::new();
     for entry in entries {
-        let name = entry
-            .map_err(failed)?
-            .file_name()
-            .to_string_lossy()
-            .into_owned();
+        let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
         let extension = Path::new(&name).extension().map(|e| e.to_ascii_lowercase());
-        if matches!(
-            extension.as_ref().and_then(|e| e.to_str()),
-            Some("ttf" | "otf" | "ttc")
-        ) {
+        if matches!(extension.as_ref().and_then(|e| e.to_str()), Some("ttf" | "otf" | "ttc")) {
             names.push(name);
         }
         if names.len() > MAX_FONT_FILES {
-            return Err(TemplateFolderError::TooManyFonts {
-                limit: MAX_FONT_FILES,
-            });
+            return Err(TemplateFolderError::TooManyFonts { limit: MAX_FONT_FILES });
         }
     }
     names.sort();
@@ -242,10 +203,7 @@ mod tests {
     fn a_folder_without_overrides_changes_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let templates = Templates::with_folder(folder.path()).expect("read");
-        assert_eq!(
-            templates.agreement_sha256(),
-            Templates::embedded().agreement_sha256()
-        );
+        assert_eq!(templates.agreement_sha256(), Templates::embedded().agreement_sha256());
     }
 
     #[test]
@@ -256,22 +214,13 @@ mod tests {
         let own = format!("{AGREEMENT}\n// ours\n");
         fs::write(&path, &own).expect("written");
         let templates = Templates::with_folder(folder.path()).expect("read");
-        assert_ne!(
-            templates.agreement_sha256(),
-            Templates::embedded().agreement_sha256()
-        );
+        assert_ne!(templates.agreement_sha256(), Templates::embedded().agreement_sha256());
         assert_eq!(templates.agreement_source(), own);
         templates.check().expect("sound");
         fs::write(&path, "#sys.inputs.nmber").expect("written");
-        assert!(matches!(
-            Templates::with_folder(folder.path()).expect("read").check(),
-            Err(DocumentError::Template(_))
-        ));
+        assert!(matches!(Templates::with_folder(folder.path()).expect("read").check(), Err(DocumentError::Template(_))));
         fs::write(&path, [0xFF, 0xFE]).expect("written");
-        assert!(matches!(
-            Templates::with_folder(folder.path()),
-            Err(TemplateFolderError::NotText { .. })
-        ));
+        assert!(matches!(Templates::with_folder(folder.path()), Err(TemplateFolderError::NotText { .. })));
     }
 
     #[test]
@@ -280,8 +229,6 @@ mod tests {
         fs::create_dir(folder.path().join("fonts")).expect("made");
         fs::write(folder.path().join("fonts/fang.ttf"), b"not a font").expect("written");
         fs::write(folder.path().join("fonts/README.md"), b"ignored").expect("written");
-        assert!(
-            matches!(Templates::with_folder(folder.path()), Err(TemplateFolderError::NotAFont { name }) if name == "fonts/fang.ttf")
-        );
+        assert!(matches!(Templates::with_folder(folder.path()), Err(TemplateFolderError::NotAFont { name }) if name == "fonts/fang.ttf"));
     }
 }

@@ -80,32 +80,15 @@ struct Date {
 
 impl<'a> AgreementView<'a> {
     pub(super) fn new(document: &'a AgreementDocument) -> Result<Self, DocumentError> {
-        let amount = |field: String, fen| {
-            money(fen).map_err(|source| DocumentError::Amount { field, source })
-        };
+        let amount = |field: String, fen| money(fen).map_err(|source| DocumentError::Amount { field, source });
         let shares = document.shares.iter().enumerate().map(|(i, share)| {
             let amount = amount(format!("shares[{i}].amount_fen"), share.amount_fen)?;
-            Ok(ShareView {
-                payer: &share.payer,
-                amount,
-            })
+            Ok(ShareView { payer: &share.payer, amount })
         });
-        let instalments = document
-            .instalments
-            .iter()
-            .enumerate()
-            .map(|(i, instalment)| {
-                let amount = amount(
-                    format!("instalments[{i}].amount_fen"),
-                    instalment.amount_fen,
-                )?;
-                Ok(InstalmentView {
-                    n: instalment.n,
-                    payer: &instalment.payer,
-                    amount,
-                    due_on: date(instalment.due_on),
-                })
-            });
+        let instalments = document.instalments.iter().enumerate().map(|(i, instalment)| {
+            let amount = amount(format!("instalments[{i}].amount_fen"), instalment.amount_fen)?;
+            Ok(InstalmentView { n: instalment.n, payer: &instalment.payer, amount, due_on: date(instalment.due_on) })
+        });
         Ok(Self {
             number: &document.number,
             committee: &document.committee,
@@ -122,11 +105,7 @@ impl<'a> AgreementView<'a> {
                 .collect(),
             facts: paragraphs(&document.facts),
             dispute: paragraphs(&document.dispute),
-            responsibility: document
-                .responsibility
-                .as_deref()
-                .map(paragraphs)
-                .unwrap_or_default(),
+            responsibility: document.responsibility.as_deref().map(paragraphs).unwrap_or_default(),
             terms: document.terms.iter().map(|term| paragraphs(term)).collect(),
             total: match document.total_fen {
                 0 => None,
@@ -160,22 +139,13 @@ impl<'a> AgreementView<'a> {
 }
 
 fn money(fen: i64) -> Result<Money, AmountError> {
-    Ok(Money {
-        figures: numerals::figures(fen)?,
-        capital: numerals::capital(fen)?,
-    })
+    Ok(Money { figures: numerals::figures(fen)?, capital: numerals::capital(fen)? })
 }
 
 fn date(day: NaiveDate) -> Date {
-    Date {
-        plain: numerals::date(day),
-        formal: numerals::formal_date(day),
-    }
+    Date { plain: numerals::date(day), formal: numerals::formal_date(day) }
 }
 
 fn paragraphs(text: &str) -> Vec<&str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect()
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).collect()
 }

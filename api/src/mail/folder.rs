@@ -25,10 +25,7 @@ pub struct FolderPost {
 impl FolderPost {
     /// A post that writes below `dir/mail`, which is made when the first mail comes.
     pub fn new(dir: &Path, sender: Sender) -> FolderPost {
-        FolderPost {
-            folder: dir.join("mail"),
-            sender,
-        }
+        FolderPost { folder: dir.join("mail"), sender }
     }
 
     /// Writes `mail` to its file.
@@ -38,11 +35,8 @@ impl FolderPost {
     pub async fn deliver(&self, mail: &Mail) -> Result<Delivered, Failure> {
         let message = message(mail, &self.sender).map_err(|e| Failure::Permanent(e.to_string()))?;
         let (folder, id) = (self.folder.clone(), mail.id.clone());
-        let written =
-            tokio::task::spawn_blocking(move || write(&folder, &id, &message.formatted())).await;
-        let failed = |kind: io::ErrorKind| {
-            Failure::Temporary(format!("the mail folder cannot be written: {kind}"))
-        };
+        let written = tokio::task::spawn_blocking(move || write(&folder, &id, &message.formatted())).await;
+        let failed = |kind: io::ErrorKind| Failure::Temporary(format!("the mail folder cannot be written: {kind}"));
         match written {
             Ok(Ok(proof)) => Ok(Delivered { proof }),
             Ok(Err(error)) => Err(failed(error.kind())),
@@ -76,9 +70,6 @@ fn write(folder: &Path, id: &str, bytes: &[u8]) -> io::Result<String> {
         let _ = fs::remove_file(&unfinished);
         return Err(error);
     }
-    let digest: String = Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     Ok(format!("{file_name} sha256:{digest}"))
 }

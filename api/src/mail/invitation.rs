@@ -10,30 +10,16 @@ use super::{Invitation, Mail, MailError, Sender};
 
 /// REQUEST or CANCEL.
 pub(super) fn method(invitation: &Invitation) -> &'static str {
-    if invitation.cancelled {
-        "CANCEL"
-    } else {
-        "REQUEST"
-    }
+    if invitation.cancelled { "CANCEL" } else { "REQUEST" }
 }
 
 /// The calendar with this one appointment.
-pub(super) fn calendar(
-    invitation: &Invitation,
-    mail: &Mail,
-    sender: &Sender,
-) -> Result<String, MailError> {
+pub(super) fn calendar(invitation: &Invitation, mail: &Mail, sender: &Sender) -> Result<String, MailError> {
     check_id(&invitation.uid, "id of the invitation")?;
     let begins = in_range(invitation.at.with_timezone(&Utc), "invitation")?;
-    let ends = begins
-        .checked_add_signed(TimeDelta::minutes(invitation.minutes.into()))
-        .ok_or(MailError::Date("invitation"))?;
+    let ends = begins.checked_add_signed(TimeDelta::minutes(invitation.minutes.into())).ok_or(MailError::Date("invitation"))?;
     let (status, sequence) = (
-        if invitation.cancelled {
-            EventStatus::Cancelled
-        } else {
-            EventStatus::Confirmed
-        },
+        if invitation.cancelled { EventStatus::Cancelled } else { EventStatus::Confirmed },
         // Calendars follow the highest number; a later notice about the same appointment is higher by its date.
         u32::try_from(mail.date.timestamp() / 60).map_err(|_| MailError::Date("mail"))?,
     );
@@ -79,7 +65,5 @@ fn person(property: &str, name: &str, address: &str) -> Property {
 
 /// Places are typed by people: line breaks become blanks.
 fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

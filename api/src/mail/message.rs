@@ -68,10 +68,7 @@ pub fn message(mail: &Mail, sender: &Sender) -> Result<Message, MailError> {
             alternatives = alternatives.singlepart(part(inline, &calendar)?);
             let file = kind("application/ics; name=\"invite.ics\"".to_owned())?;
             let file = Attachment::new("invite.ics".to_owned()).body(encoded(&calendar)?, file);
-            MultiPart::mixed()
-                .boundary(boundary(mail, "mixed"))
-                .multipart(alternatives)
-                .singlepart(file)
+            MultiPart::mixed().boundary(boundary(mail, "mixed")).multipart(alternatives).singlepart(file)
         }
     };
     Message::builder()
@@ -81,10 +78,7 @@ pub fn message(mail: &Mail, sender: &Sender) -> Result<Message, MailError> {
         .to(to)
         .subject(mail.subject.clone())
         // So that no absence note answers (RFC 3834).
-        .raw_header(HeaderValue::new(
-            HeaderName::new_from_ascii_str("Auto-Submitted"),
-            "auto-generated".to_owned(),
-        ))
+        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
         .multipart(body)
         .map_err(|_| MailError::Build)
 }
@@ -97,18 +91,10 @@ pub(super) fn check_sender(sender: &Sender) -> Result<Mailbox, MailError> {
 
 /// An id that is a file name, the left side of a Message-ID and harmless in a calendar.
 pub(super) fn check_id(id: &str, whose: &'static str) -> Result<(), MailError> {
-    let characters = id
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+    let characters = id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
     let ends = [id.bytes().next(), id.bytes().last()];
-    let solid = ends
-        .iter()
-        .all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()));
-    if characters && solid && !id.contains("..") && id.len() <= MAX_ID_BYTES {
-        Ok(())
-    } else {
-        Err(MailError::Id(whose))
-    }
+    let solid = ends.iter().all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()));
+    if characters && solid && !id.contains("..") && id.len() <= MAX_ID_BYTES { Ok(()) } else { Err(MailError::Id(whose)) }
 }
 
 fn mailbox(name: &str, address: &str, whose: &'static str) -> Result<Mailbox, MailError> {
@@ -117,14 +103,8 @@ fn mailbox(name: &str, address: &str, whose: &'static str) -> Result<Mailbox, Ma
     }
     // Addresses outside ASCII need SMTPUTF8 at every server on the way; none of ours promises that.
     let plain = address.len() <= MAX_ADDRESS_BYTES && address.bytes().all(|b| b.is_ascii_graphic());
-    let address = address
-        .parse()
-        .ok()
-        .filter(|_| plain)
-        .ok_or(MailError::Address(whose))?;
-    let name = Some(name.trim())
-        .filter(|n| !n.is_empty())
-        .map(str::to_owned);
+    let address = address.parse().ok().filter(|_| plain).ok_or(MailError::Address(whose))?;
+    let name = Some(name.trim()).filter(|n| !n.is_empty()).map(str::to_owned);
     Ok(Mailbox::new(name, address))
 }
 
@@ -135,15 +115,8 @@ fn is_one_line(text: &str) -> bool {
 }
 
 /// The mail library panics on years that its date format cannot write.
-pub(super) fn in_range(
-    date: DateTime<Utc>,
-    whose: &'static str,
-) -> Result<DateTime<Utc>, MailError> {
-    if (1970..=9999).contains(&date.year()) {
-        Ok(date)
-    } else {
-        Err(MailError::Date(whose))
-    }
+pub(super) fn in_range(date: DateTime<Utc>, whose: &'static str) -> Result<DateTime<Utc>, MailError> {
+    if (1970..=9999).contains(&date.year()) { Ok(date) } else { Err(MailError::Date(whose)) }
 }
 
 fn part(kind: ContentType, text: &str) -> Result<SinglePart, MailError> {
@@ -154,20 +127,12 @@ fn part(kind: ContentType, text: &str) -> Result<SinglePart, MailError> {
 fn encoded(text: &str) -> Result<Body, MailError> {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let beyond_ascii = text.chars().filter(|c| !c.is_ascii()).count();
-    let encoding = if beyond_ascii * 6 > text.len() {
-        ContentTransferEncoding::Base64
-    } else {
-        ContentTransferEncoding::QuotedPrintable
-    };
+    let encoding = if beyond_ascii * 6 > text.len() { ContentTransferEncoding::Base64 } else { ContentTransferEncoding::QuotedPrintable };
     Body::new_with_encoding(text, encoding).map_err(|_| MailError::Build)
 }
 
 /// `=_` occurs in neither encoding, so no body can hold the boundary.
 fn boundary(mail: &Mail, kind: &str) -> String {
-    let digest: String = Sha256::digest(format!("{kind} {}", mail.id))
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(format!("{kind} {}", mail.id)).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     format!("=_{digest}")
 }

@@ -48,9 +48,7 @@ pub struct Mail {
 // Whoever prints a mail into a log learns which one it is, and nothing about anybody.
 impl fmt::Debug for Mail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Mail")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("Mail").field("id", &self.id).finish_non_exhaustive()
     }
 }
 

@@ -159,20 +159,13 @@ impl SmtpPost {
     pub async fn deliver(&self, mail: &Mail) -> Result<Delivered, Failure> {
         let message = message(mail, &self.sender).map_err(|e| Failure::Permanent(e.to_string()))?;
         // Headers and bodies are encoded, so this is ASCII.
-        let content = String::from_utf8(message.formatted())
-            .map_err(|_| Failure::Permanent("the message is not encoded".to_owned()))?;
+        let content = String::from_utf8(message.formatted()).map_err(|_| Failure::Permanent("the message is not encoded".to_owned()))?;
         let envelope = message.envelope();
         let (Some(from), [to]) = (envelope.from(), envelope.to()) else {
-            return Err(Failure::Permanent(
-                "the message has no single sender and recipient".to_owned(),
-            ));
+            return Err(Failure::Permanent("the message has no single sender and recipient".to_owned()));
         };
         // Never closed, so this only waits.
-        let _place = self
-            .places
-            .acquire()
-            .await
-            .map_err(|_| Failure::Temporary("the post is closed".to_owned()))?;
+        let _place = self.places.acquire().await.map_err(|_| Failure::Temporary("the post is closed".to_owned()))?;
         if let Some(connection) = self.take_idle() {
             match self.send(connection, from, to, &content).await {
                 Err(attempt) if attempt.stale => {}
@@ -180,9 +173,7 @@ impl SmtpPost {
             }
         }
         let connection = self.connect().await?;
-        self.send(connection, from, to, &content)
-            .await
-            .map_err(|attempt| attempt.failure)
+        self.send(connection, from, to, &content).await.map_err(|attempt| attempt.failure)
     }
 
     /// Says goodbye on all idle connections; for the end of the program.
@@ -206,81 +197,43 @@ impl SmtpPost {
 
     async fn connect(&self) -> Result<Connection, Failure> {
         match timeout(self.connect_time, self.open()).await {
-            Ok(Ok(smtp)) => Ok(Connection {
-                smtp,
-                mails: 0,
-                idle_since: Instant::now(),
-            }),
+            Ok(Ok(smtp)) => Ok(Connection { smtp, mails: 0, idle_since: Instant::now() }),
             Ok(Err(failure)) => Err(failure),
-            Err(_) => Err(Failure::Temporary(format!(
-                "{}: no answer in time",
-                Stage::Connect.words()
-            ))),
+            Err(_) => Err(Failure::Temporary(format!("{}: no answer in time", Stage::Connect.words()))),
         }
     }
 
     async fn open(&self) -> Result<AsyncSmtpConnection, Failure> {
-        let Server {
-            security,
-            host,
-            port,
-            credentials,
-            tls,
-        } = &self.server;
+        let Server { security, host, port, credentials, tls } = &self.server;
         let place = (host.as_str(), *port);
         let hello = ClientId::Domain(self.sender.domain.clone());
         let failed = |stage| move |error: Error| failure(stage, &error);
         let mut smtp = if *security == Security::Tls {
-            AsyncSmtpConnection::connect_tokio1(place, None, &hello, tls.clone(), None)
-                .await
-                .map_err(failed(Stage::Connect))?
+            AsyncSmtpConnection::connect_tokio1(place, None, &hello, tls.clone(), None).await.map_err(failed(Stage::Connect))?
         } else {
-            let unreachable = |e: std::io::Error| {
-                Failure::Temporary(format!("{}: {}", Stage::Connect.words(), e.kind()))
-            };
+            let unreachable = |e: std::io::Error| Failure::Temporary(format!("{}: {}", Stage::Connect.words(), e.kind()));
             let stream = TcpStream::connect(place).await.map_err(unreachable)?;
             stream.set_nodelay(true).map_err(unreachable)?;
-            AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello)
-                .await
-                .map_err(failed(Stage::Connect))?
+            AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello).await.map_err(failed(Stage::Connect))?
         };
         if let (Security::StartTls, Some(tls)) = (security, tls) {
-            smtp.starttls(tls.clone(), &hello)
-                .await
-                .map_err(failed(Stage::StartTls))?;
+            smtp.starttls(tls.clone(), &hello).await.map_err(failed(Stage::StartTls))?;
         }
         if let Some(credentials) = credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            smtp.auth(&mechanisms, credentials)
-                .await
-                .map_err(failed(Stage::LogIn))?;
+            smtp.auth(&mechanisms, credentials).await.map_err(failed(Stage::LogIn))?;
         }
         Ok(smtp)
     }
 
-    async fn send(
-        &self,
-        mut connection: Connection,
-        from: &Address,
-        to: &Address,
-        content: &str,
-    ) -> Result<Delivered, Attempt> {
+    async fn send(&self, mut connection: Connection, from: &Address, to: &Address, content: &str) -> Result<Delivered, Attempt> {
         let reused = connection.mails > 0;
-        let answer = match timeout(
-            self.send_time,
-            talk(&mut connection.smtp, from, to, content),
-        )
-        .await
-        {
+        let answer = match timeout(self.send_time, talk(&mut connection.smtp, from, to, content)).await {
             Ok(answer) => answer,
             Err(_) => {
                 // Dropped, not returned: nobody knows where the conversation stands.
-                let failure =
-                    Failure::Temporary("the mail server gave no answer in time".to_owned());
-                return Err(Attempt {
-                    failure,
-                    stale: false,
-                });
+                let failure = Failure::Temporary("the mail server gave no answer in time".to_owned());
+                return Err(Attempt { failure, stale: false });
             }
         };
         match answer {
@@ -292,40 +245,24 @@ impl SmtpPost {
                 } else {
                     let _ = timeout(QUIT_TIME, connection.smtp.quit()).await;
                 }
-                Ok(Delivered {
-                    proof: proof(&response),
-                })
+                Ok(Delivered { proof: proof(&response) })
             }
             Err((stage, error)) => {
                 let closing = error.status().is_none_or(|code| u16::from(code) == 421);
                 let _ = timeout(QUIT_TIME, connection.smtp.abort()).await;
-                Err(Attempt {
-                    failure: failure(stage, &error),
-                    stale: reused && stage == Stage::From && closing,
-                })
+                Err(Attempt { failure: failure(stage, &error), stale: reused && stage == Stage::From && closing })
             }
         }
     }
 }
 
 /// One mail on an open connection. Our own sequence, as lettre's does not tell which command was refused.
-async fn talk(
-    smtp: &mut AsyncSmtpConnection,
-    from: &Address,
-    to: &Address,
-    content: &str,
-) -> Result<Response, (Stage, Error)> {
+async fn talk(smtp: &mut AsyncSmtpConnection, from: &Address, to: &Address, content: &str) -> Result<Response, (Stage, Error)> {
     let at = |stage| move |error| (stage, error);
-    smtp.command(MailFrom::new(Some(from.clone()), vec![]))
-        .await
-        .map_err(at(Stage::From))?;
-    smtp.command(Rcpt::new(to.clone(), vec![]))
-        .await
-        .map_err(at(Stage::Recipient))?;
+    smtp.command(MailFrom::new(Some(from.clone()), vec![])).await.map_err(at(Stage::From))?;
+    smtp.command(Rcpt::new(to.clone(), vec![])).await.map_err(at(Stage::Recipient))?;
     smtp.command(Data).await.map_err(at(Stage::Content))?;
-    smtp.command(Content(content))
-        .await
-        .map_err(at(Stage::Content))
+    smtp.command(Content(content)).await.map_err(at(Stage::Content))
 }
 
 /// The content with its end, written at once. Dots at line starts are doubled (RFC 5321, 4.5.2).
@@ -358,20 +295,10 @@ fn failure(stage: Stage, error: &Error) -> Failure {
         };
         return Failure::Temporary(format!("{}: {why}", what.words()));
     };
-    let enhanced = std::error::Error::source(error)
-        .map(ToString::to_string)
-        .and_then(|words| enhanced_code(&words));
-    let codes = [Some(code.to_string()), enhanced]
-        .into_iter()
-        .flatten()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let enhanced = std::error::Error::source(error).map(ToString::to_string).and_then(|words| enhanced_code(&words));
+    let codes = [Some(code.to_string()), enhanced].into_iter().flatten().collect::<Vec<_>>().join(" ");
     let reason = format!("{}: {codes}", stage.words());
-    if error.is_permanent() && matches!(stage, Stage::Recipient | Stage::Content) {
-        Failure::Permanent(reason)
-    } else {
-        Failure::Temporary(reason)
-    }
+    if error.is_permanent() && matches!(stage, Stage::Recipient | Stage::Content) { Failure::Permanent(reason) } else { Failure::Temporary(reason) }
 }
 
 /// TLS reports a certificate that it does not accept as invalid data.
@@ -397,18 +324,9 @@ fn enhanced_code(words: &str) -> Option<String> {
 /// The server's answer on one line; a word with an address in it is left out.
 fn proof(response: &Response) -> String {
     let answer = response.message().collect::<Vec<_>>().join(" ");
-    let words = answer
-        .split_whitespace()
-        .map(|w| if w.contains('@') { "…" } else { w });
-    let line = [response.code().to_string().as_str()]
-        .into_iter()
-        .chain(words)
-        .collect::<Vec<_>>()
-        .join(" ");
-    line.chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_PROOF_CHARACTERS)
-        .collect()
+    let words = answer.split_whitespace().map(|w| if w.contains('@') { "…" } else { w });
+    let line = [response.code().to_string().as_str()].into_iter().chain(words).collect::<Vec<_>>().join(" ");
+    line.chars().filter(|c| !c.is_control()).take(MAX_PROOF_CHARACTERS).collect()
 }
 
 #[cfg(test)]

@@ -67,19 +67,11 @@ pub(super) fn parse(url: &str) -> Result<Target, ConfigError> {
     let tls = match (security, authority) {
         (Security::None, None) => None,
         (Security::None, Some(_)) => {
-            return Err(ConfigError::Authority(
-                "needs smtp+starttls:// or smtps://".to_owned(),
-            ));
+            return Err(ConfigError::Authority("needs smtp+starttls:// or smtps://".to_owned()));
         }
         (_, authority) => Some(tls(&host, authority)?),
     };
-    Ok(Target::Server(Server {
-        security,
-        host,
-        port,
-        credentials,
-        tls,
-    }))
+    Ok(Target::Server(Server { security, host, port, credentials, tls }))
 }
 
 fn host_and_port(place: &str, usual: u16) -> Result<(String, u16), ConfigError> {
@@ -104,10 +96,7 @@ fn host_and_port(place: &str, usual: u16) -> Result<(String, u16), ConfigError> 
             .parse()
             .ok()
             .filter(|port| *port != 0)
-            .ok_or(ConfigError::Part(
-                "port",
-                "it is a number up to 65535; percent-encode / ? @ : in a password",
-            ))?,
+            .ok_or(ConfigError::Part("port", "it is a number up to 65535; percent-encode / ? @ : in a password"))?,
     };
     Ok((host.to_owned(), port))
 }
@@ -124,17 +113,11 @@ fn credentials(text: &str) -> Result<Credentials, ConfigError> {
 fn authority(query: &str) -> Result<Option<PathBuf>, ConfigError> {
     let mut file = None;
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let path = pair
-            .strip_prefix("ca=")
-            .and_then(decoded)
-            .filter(|path| !path.is_empty());
+        let path = pair.strip_prefix("ca=").and_then(decoded).filter(|path| !path.is_empty());
         match path {
             Some(path) if file.is_none() => file = Some(PathBuf::from(path)),
             _ => {
-                return Err(ConfigError::Part(
-                    "part after ?",
-                    "only ca=FILE is known; certificates are always verified",
-                ));
+                return Err(ConfigError::Part("part after ?", "only ca=FILE is known; certificates are always verified"));
             }
         }
     }
@@ -145,21 +128,15 @@ fn tls(host: &str, authority: Option<PathBuf>) -> Result<TlsParameters, ConfigEr
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(path) = authority {
         let failed = |what: String| ConfigError::Authority(what);
-        let pem =
-            std::fs::read(path).map_err(|e| failed(format!("cannot be read: {}", e.kind())))?;
+        let pem = std::fs::read(path).map_err(|e| failed(format!("cannot be read: {}", e.kind())))?;
         // A PEM file without any certificate would be taken, and then trust nobody.
         let holds_one = pem.windows(11).any(|w| w == b"CERTIFICATE");
         let certificate = Certificate::from_pem(&pem).ok().filter(|_| holds_one);
-        let certificate =
-            certificate.ok_or_else(|| failed("holds no certificate in PEM".to_owned()))?;
+        let certificate = certificate.ok_or_else(|| failed("holds no certificate in PEM".to_owned()))?;
         // Who names an authority means this one and no other.
-        builder = builder
-            .certificate_store(CertificateStore::None)
-            .add_root_certificate(certificate);
+        builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
-    builder
-        .build()
-        .map_err(|_| ConfigError::Authority("holds a certificate that cannot be used".to_owned()))
+    builder.build().map_err(|_| ConfigError::Authority("holds a certificate that cannot be used".to_owned()))
 }
 
 /// Percent-decoding; nothing for a broken escape or what is no UTF-8.

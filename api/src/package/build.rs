@@ -10,8 +10,7 @@ use uuid::Uuid;
 use super::container;
 use super::keys::PrivateKey;
 use super::manifest::{
-    FORMAT, MANIFEST_NAME, Manifest, ManifestFile, NameError, Names, Recipient, SCHEMA_VERSION,
-    SIGNATURE_NAME, Signed, media_type,
+    FORMAT, MANIFEST_NAME, Manifest, ManifestFile, NameError, Names, Recipient, SCHEMA_VERSION, SIGNATURE_NAME, Signed, media_type,
 };
 use super::{MAX_ENTRIES, MAX_TOTAL_BYTES, hex};
 
@@ -48,21 +47,13 @@ pub struct PackageFile {
 impl PackageFile {
     /// A file of this name and content.
     pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
-        Self {
-            name: name.into(),
-            bytes: bytes.into(),
-        }
+        Self { name: name.into(), bytes: bytes.into() }
     }
 }
 
 impl std::fmt::Debug for PackageFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "PackageFile({:?}, {} bytes)",
-            self.name,
-            self.bytes.len()
-        )
+        write!(f, "PackageFile({:?}, {} bytes)", self.name, self.bytes.len())
     }
 }
 
@@ -110,16 +101,7 @@ pub enum PackageError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn build(input: PackageInput<'_>) -> Result<Vec<u8>, PackageError> {
-    let PackageInput {
-        recipient,
-        case_id,
-        agreement_number,
-        committee,
-        contact,
-        created_on,
-        mut files,
-        key,
-    } = input;
+    let PackageInput { recipient, case_id, agreement_number, committee, contact, created_on, mut files, key } = input;
     check(&files)?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
     let manifest = Manifest {
@@ -135,17 +117,10 @@ pub fn build(input: PackageInput<'_>) -> Result<Vec<u8>, PackageError> {
         signer: key.public().fingerprint(),
     };
     let manifest = manifest.to_bytes().ok_or(PackageError::Manifest)?;
-    let signature = Signed::new(&manifest, key)
-        .to_bytes()
-        .ok_or(PackageError::Manifest)?;
-    let contents: Vec<(&str, &[u8])> = files
-        .iter()
-        .map(|file| (file.name.as_str(), file.bytes.as_slice()))
-        .collect();
+    let signature = Signed::new(&manifest, key).to_bytes().ok_or(PackageError::Manifest)?;
+    let contents: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name.as_str(), file.bytes.as_slice())).collect();
     // The limit counts everything that a reader unpacks.
-    let total: usize = contents.iter().map(|(_, data)| data.len()).sum::<usize>()
-        + manifest.len()
-        + signature.len();
+    let total: usize = contents.iter().map(|(_, data)| data.len()).sum::<usize>() + manifest.len() + signature.len();
     if total > MAX_TOTAL_BYTES {
         return Err(PackageError::TooLarge);
     }
@@ -153,11 +128,7 @@ pub fn build(input: PackageInput<'_>) -> Result<Vec<u8>, PackageError> {
 }
 
 /// The canonical container of these parts; `verify` compares a package with it.
-pub(super) fn assemble<'a>(
-    mut contents: Vec<(&'a str, &'a [u8])>,
-    manifest: &'a [u8],
-    signature: &'a [u8],
-) -> Vec<u8> {
+pub(super) fn assemble<'a>(mut contents: Vec<(&'a str, &'a [u8])>, manifest: &'a [u8], signature: &'a [u8]) -> Vec<u8> {
     contents.push((MANIFEST_NAME, manifest));
     contents.push((SIGNATURE_NAME, signature));
     contents.sort_by_key(|(name, _)| *name);
@@ -169,12 +140,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 fn describe(file: &PackageFile) -> ManifestFile {
-    ManifestFile {
-        media_type: media_type(&file.name).into(),
-        name: file.name.clone(),
-        sha256: digest(&file.bytes),
-        size: file.bytes.len() as u64,
-    }
+    ManifestFile { media_type: media_type(&file.name).into(), name: file.name.clone(), sha256: digest(&file.bytes), size: file.bytes.len() as u64 }
 }
 
 fn check(files: &[PackageFile]) -> Result<(), PackageError> {
@@ -186,9 +152,7 @@ fn check(files: &[PackageFile]) -> Result<(), PackageError> {
     }
     let mut names = Names::default();
     for (index, file) in files.iter().enumerate() {
-        names
-            .add(&file.name)
-            .map_err(|reason| PackageError::Name { index, reason })?;
+        names.add(&file.name).map_err(|reason| PackageError::Name { index, reason })?;
     }
     Ok(())
 }

@@ -24,25 +24,18 @@ const LOCAL_MAGIC: &[u8; 4] = b"PK\x03\x04";
 const DOS_DATE: u16 = 0x0021;
 
 /// No canonical package is larger.
-pub(super) const MAX_CONTAINER_BYTES: usize =
-    MAX_TOTAL_BYTES + MAX_ENTRIES * MAX_RECORD_BYTES + END_BYTES;
+pub(super) const MAX_CONTAINER_BYTES: usize = MAX_TOTAL_BYTES + MAX_ENTRIES * MAX_RECORD_BYTES + END_BYTES;
 
 /// Writes the canonical container. The caller sorts and keeps the limits, under which all lengths fit 32 bits.
 pub(super) fn write(entries: &[(&str, &[u8])]) -> Vec<u8> {
-    let data: usize = entries
-        .iter()
-        .map(|(name, data)| data.len() + 2 * name.len() + LOCAL_BYTES + CENTRAL_BYTES)
-        .sum();
+    let data: usize = entries.iter().map(|(name, data)| data.len() + 2 * name.len() + LOCAL_BYTES + CENTRAL_BYTES).sum();
     let mut out = Vec::with_capacity(data + END_BYTES);
     let mut central = Vec::new();
     for (name, data) in entries {
         let offset = out.len() as u32;
         let mut common = Vec::with_capacity(26);
         put16(&mut common, &[10, 0, 0, 0, DOS_DATE]); // version needed, flags, method, time, date
-        put32(
-            &mut common,
-            &[crc32(data), data.len() as u32, data.len() as u32],
-        );
+        put32(&mut common, &[crc32(data), data.len() as u32, data.len() as u32]);
         put16(&mut common, &[name.len() as u16, 0]); // no extra field
 
         out.extend_from_slice(LOCAL_MAGIC);
@@ -60,25 +53,18 @@ pub(super) fn write(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let central_offset = out.len() as u32;
     out.extend_from_slice(&central);
     out.extend_from_slice(b"PK\x05\x06");
-    put16(
-        &mut out,
-        &[0, 0, entries.len() as u16, entries.len() as u16],
-    );
+    put16(&mut out, &[0, 0, entries.len() as u16, entries.len() as u16]);
     put32(&mut out, &[central.len() as u32, central_offset]);
     put16(&mut out, &[0]); // no comment
     out
 }
 
 fn put16(out: &mut Vec<u8>, values: &[u16]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 fn put32(out: &mut Vec<u8>, values: &[u32]) {
-    values
-        .iter()
-        .for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+    values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
 }
 
 /// One entry as found. A name that is not UTF-8 is shown with replacement characters, and so never canonical.
@@ -108,11 +94,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {
         Some(entries) => entries,
         None => read_any(bytes)?,
     };
-    let total: usize = entries
-        .iter()
-        .filter_map(|entry| entry.data.as_ref())
-        .map(Vec::len)
-        .sum();
+    let total: usize = entries.iter().filter_map(|entry| entry.data.as_ref()).map(Vec::len).sum();
     match (entries.len() > MAX_ENTRIES, total > MAX_TOTAL_BYTES) {
         (true, _) => Err(Unreadable::TooManyEntries),
         (_, true) => Err(Unreadable::TooLarge),
@@ -136,25 +118,14 @@ fn read_our_own(bytes: &[u8]) -> Option<Vec<Entry>> {
     if write(&entries) != bytes {
         return None;
     }
-    Some(
-        entries
-            .into_iter()
-            .map(|(name, data)| Entry {
-                name: name.to_owned(),
-                data: Some(data.to_owned()),
-            })
-            .collect(),
-    )
+    Some(entries.into_iter().map(|(name, data)| Entry { name: name.to_owned(), data: Some(data.to_owned()) }).collect())
 }
 
 /// Reads what other tools wrote, or what is left of a damaged package.
 fn read_any(bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {
     // The zip crate indexes every entry before it tells their number. A package inside a package may hold such
     // headers too, so this bound is wide; it only guards the memory.
-    let headers = bytes
-        .windows(CENTRAL_MAGIC.len())
-        .filter(|window| window == CENTRAL_MAGIC)
-        .count();
+    let headers = bytes.windows(CENTRAL_MAGIC.len()).filter(|window| window == CENTRAL_MAGIC).count();
     if headers > 16 * MAX_ENTRIES {
         return Err(Unreadable::TooManyEntries);
     }
@@ -164,18 +135,12 @@ fn read_any(bytes: &[u8]) -> Result<Vec<Entry>, Unreadable> {
     }
     let mut entries = Vec::new();
     let mut left = MAX_TOTAL_BYTES;
-    let names: Vec<String> = archive
-        .file_names_raw()
-        .map(|name| String::from_utf8_lossy(name).into_owned())
-        .collect();
+    let names: Vec<String> = archive.file_names_raw().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
     for (index, name) in names.into_iter().enumerate() {
         let data = match archive.by_index(index) {
             Err(_) => None,
             Ok(mut file) => {
-                let allowed = file
-                    .compressed_size()
-                    .saturating_mul(MAX_RATIO)
-                    .min(left as u64);
+                let allowed = file.compressed_size().saturating_mul(MAX_RATIO).min(left as u64);
                 let mut data = Vec::new();
                 // Reading to the end checks the CRC as well.
                 let whole = file.by_ref().take(allowed + 1).read_to_end(&mut data);
@@ -203,11 +168,7 @@ fn repeated_names(mut rest: &[u8]) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut repeated = Vec::new();
     while let Some(header) = rest.strip_prefix(CENTRAL_MAGIC) {
-        let length = |at: usize| {
-            header
-                .get(at..at + 2)
-                .map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])))
-        };
+        let length = |at: usize| header.get(at..at + 2).map_or(0, |b| usize::from(u16::from_le_bytes([b[0], b[1]])));
         let (name, extra, comment) = (length(24), length(26), length(28));
         let fixed = CENTRAL_BYTES - CENTRAL_MAGIC.len();
         let Some(raw) = header.get(fixed..fixed + name) else {
@@ -216,9 +177,7 @@ fn repeated_names(mut rest: &[u8]) -> Vec<String> {
         if !seen.insert(raw) {
             repeated.push(String::from_utf8_lossy(raw).into_owned());
         }
-        rest = header
-            .get(fixed + name + extra + comment..)
-            .unwrap_or_default();
+        rest = header.get(fixed + name + extra + comment..).unwrap_or_default();
     }
     repeated
 }
@@ -232,11 +191,7 @@ fn crc32(data: &[u8]) -> u32 {
             let mut value = i as u32;
             let mut bit = 0;
             while bit < 8 {
-                value = if value & 1 == 1 {
-                    0xEDB8_8320 ^ (value >> 1)
-                } else {
-                    value >> 1
-                };
+                value = if value & 1 == 1 { 0xEDB8_8320 ^ (value >> 1) } else { value >> 1 };
                 bit += 1;
             }
             table[i] = value;
@@ -244,9 +199,7 @@ fn crc32(data: &[u8]) -> u32 {
         }
         table
     };
-    !data.iter().fold(!0, |crc, byte| {
-        TABLE[((crc ^ u32::from(*byte)) & 0xFF) as usize] ^ (crc >> 8)
-    })
+    !data.iter().fold(!0, |crc, byte| TABLE[((crc ^ u32::from(*byte)) & 0xFF) as usize] ^ (crc >> 8))
 }
 
 #[cfg(test)]
@@ -264,10 +217,7 @@ mod tests {
         let entries: [(&str, &[u8]); 3] = [("a.txt", b"one"), ("b/c.txt", b""), ("d", &[0; 500])];
         let bytes = write(&entries);
         let read = read(&bytes).unwrap_or_default();
-        let seen: Vec<_> = read
-            .iter()
-            .map(|e| (e.name.as_str(), e.data.as_deref().expect("read")))
-            .collect();
+        let seen: Vec<_> = read.iter().map(|e| (e.name.as_str(), e.data.as_deref().expect("read"))).collect();
         assert_eq!(seen, entries);
         let mut archive = zip::ZipArchive::new(Cursor::new(&bytes)).expect("a zip");
         archive.validate_header_consistency().expect("consistent");
@@ -276,8 +226,7 @@ mod tests {
     #[test]
     fn the_canonical_bytes_are_frozen() {
         // A change here breaks every package handed over so far.
-        let local =
-            "504b0304 0a00 0000 0000 0000 2100 ac2a93d8 02000000 02000000 0100 0000 61 6869";
+        let local = "504b0304 0a00 0000 0000 0000 2100 ac2a93d8 02000000 02000000 0100 0000 61 6869";
         let central = "504b0102 1400 0a00 0000 0000 0000 2100 ac2a93d8 02000000 02000000 0100 0000 \
                        0000 0000 0000 00000000 00000000 61";
         let end = "504b0506 0000 0000 0100 0100 2f000000 21000000 0000";
@@ -291,11 +240,7 @@ mod tests {
         assert_eq!(read(&bytes).unwrap_or_default().len(), 3);
         bytes.push(0); // no longer our own
         assert!(read_our_own(&bytes).is_none());
-        let names: Vec<String> = read(&bytes)
-            .unwrap_or_default()
-            .into_iter()
-            .map(|e| e.name)
-            .collect();
+        let names: Vec<String> = read(&bytes).unwrap_or_default().into_iter().map(|e| e.name).collect();
         assert_eq!(names, ["a", "b", "a"]);
     }
 
@@ -309,8 +254,7 @@ mod tests {
     #[test]
     fn a_bomb_is_refused_unread() {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        let options = zip::write::SimpleFileOptions::default()
-            .compression_method(zip::CompressionMethod::Deflated);
+        let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
         writer.start_file("big", options).expect("started");
         std::io::Write::write_all(&mut writer, &vec![0; 8 * 1024 * 1024]).expect("written");
         let bomb = writer.finish().expect("finished").into_inner();
@@ -321,21 +265,11 @@ mod tests {
     #[test]
     fn too_many_entries_and_too_many_bytes_are_refused() {
         let names: Vec<String> = (0..=MAX_ENTRIES).map(|n| format!("{n:04}")).collect();
-        let entries: Vec<(&str, &[u8])> =
-            names.iter().map(|name| (name.as_str(), &b""[..])).collect();
-        assert_eq!(
-            read(&write(&entries)).err(),
-            Some(Unreadable::TooManyEntries)
-        );
+        let entries: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), &b""[..])).collect();
+        assert_eq!(read(&write(&entries)).err(), Some(Unreadable::TooManyEntries));
         assert!(read(&write(&entries[1..])).is_ok());
-        assert_eq!(
-            read(&vec![0; MAX_CONTAINER_BYTES + 1]).err(),
-            Some(Unreadable::TooLarge)
-        );
+        assert_eq!(read(&vec![0; MAX_CONTAINER_BYTES + 1]).err(), Some(Unreadable::TooLarge));
         let half = vec![7; MAX_TOTAL_BYTES / 2 + 1];
-        assert_eq!(
-            read(&write(&[("a", &half), ("b", &half)])).err(),
-            Some(Unreadable::TooLarge)
-        );
+        assert_eq!(read(&write(&[("a", &half), ("b", &half)])).err(), Some(Unreadable::TooLarge));
     }
 }

@@ -84,9 +84,7 @@ pub enum NameError {
     #[error("a name must have 1 to {MAX_NAME_BYTES} bytes")]
     Length,
     /// A character outside ASCII letters, digits, `.`, `_`, `-` and `/`.
-    #[error(
-        "a name may hold only ASCII letters, digits, dot, underscore, hyphen, and slashes between folders"
-    )]
+    #[error("a name may hold only ASCII letters, digits, dot, underscore, hyphen, and slashes between folders")]
     Character,
     /// An empty part, or one that begins or ends with a dot.
     #[error("no part of a name may be empty, or begin or end with a dot")]
@@ -111,22 +109,13 @@ pub fn check_name(name: &str) -> Result<(), NameError> {
     if name.is_empty() || name.len() > MAX_NAME_BYTES {
         return Err(NameError::Length);
     }
-    if !name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b))
-    {
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-/".contains(&b)) {
         return Err(NameError::Character);
     }
-    if name
-        .split('/')
-        .any(|part| part.is_empty() || part.starts_with('.') || part.ends_with('.'))
-    {
+    if name.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.ends_with('.')) {
         return Err(NameError::Part);
     }
-    if [MANIFEST_NAME, SIGNATURE_NAME]
-        .iter()
-        .any(|kept| kept.eq_ignore_ascii_case(name))
-    {
+    if [MANIFEST_NAME, SIGNATURE_NAME].iter().any(|kept| kept.eq_ignore_ascii_case(name)) {
         return Err(NameError::Reserved);
     }
     Ok(())
@@ -144,17 +133,10 @@ impl Names {
         check_name(name)?;
         // Some file systems know no difference between A and a.
         let folded = name.to_ascii_lowercase();
-        let folders: Vec<String> = folded
-            .match_indices('/')
-            .map(|(at, _)| folded[..at].to_owned())
-            .collect();
-        let taken = self.files.contains(&folded)
-            || self.folders.contains(&folded)
-            || folders.iter().any(|folder| self.files.contains(folder));
+        let folders: Vec<String> = folded.match_indices('/').map(|(at, _)| folded[..at].to_owned()).collect();
+        let taken = self.files.contains(&folded) || self.folders.contains(&folded) || folders.iter().any(|folder| self.files.contains(folder));
         // The manifest lies at the top, so no folder may be called like it.
-        let kept = folders
-            .iter()
-            .any(|folder| folder == MANIFEST_NAME || folder == SIGNATURE_NAME);
+        let kept = folders.iter().any(|folder| folder == MANIFEST_NAME || folder == SIGNATURE_NAME);
         if taken || kept {
             return Err(NameError::Taken);
         }
@@ -202,10 +184,7 @@ pub(super) struct Signed {
 
 impl Signed {
     pub(super) fn new(manifest: &[u8], key: &PrivateKey) -> Self {
-        Self {
-            by: key.public(),
-            signature: key.sign(manifest),
-        }
+        Self { by: key.public(), signature: key.sign(manifest) }
     }
 
     pub(super) fn to_bytes(&self) -> Option<Vec<u8>> {
@@ -238,13 +217,7 @@ fn one_line(value: &impl Serialize) -> Option<Vec<u8>> {
 
 /// The media type that goes with a name's ending.
 pub(super) fn media_type(name: &str) -> &'static str {
-    match name
-        .rsplit('.')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase()
-        .as_str()
-    {
+    match name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase().as_str() {
         "pdf" => "application/pdf",
         "ofd" => "application/ofd",
         "json" => "application/json",

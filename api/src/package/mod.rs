@@ -35,10 +35,7 @@ mod verify;
 
 pub use build::{PackageError, PackageFile, PackageInput, build};
 pub use keys::{KeyError, PrivateKey, PublicKey};
-pub use manifest::{
-    FORMAT, MANIFEST_NAME, MAX_NAME_BYTES, Manifest, ManifestFile, NameError, Recipient,
-    SCHEMA_VERSION, SIGNATURE_NAME, check_name,
-};
+pub use manifest::{FORMAT, MANIFEST_NAME, MAX_NAME_BYTES, Manifest, ManifestFile, NameError, Recipient, SCHEMA_VERSION, SIGNATURE_NAME, check_name};
 pub use verify::{Finding, Report, verify};
 
 /// The most bytes that all files of a package may have together, uncompressed.

@@ -39,18 +39,11 @@ fn package() -> Vec<u8> {
 
 /// The entries, for packing them again in other ways.
 fn entries(bytes: &[u8]) -> Vec<(String, Vec<u8>)> {
-    container::read(bytes)
-        .unwrap_or_default()
-        .into_iter()
-        .map(|e| (e.name, e.data.expect("read")))
-        .collect()
+    container::read(bytes).unwrap_or_default().into_iter().map(|e| (e.name, e.data.expect("read"))).collect()
 }
 
 fn pack(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let borrowed: Vec<(&str, &[u8])> = entries
-        .iter()
-        .map(|(name, data)| (name.as_str(), data.as_slice()))
-        .collect();
+    let borrowed: Vec<(&str, &[u8])> = entries.iter().map(|(name, data)| (name.as_str(), data.as_slice())).collect();
     container::write(&borrowed)
 }
 
@@ -71,25 +64,13 @@ fn a_package_is_good_and_the_same_each_time() {
     assert_eq!(report.signer, Some(key(7).public().fingerprint()));
     assert_eq!(report.signer_is_expected, Some(true));
     let names: Vec<String> = entries(&first).into_iter().map(|(name, _)| name).collect();
-    assert_eq!(
-        names,
-        [
-            "agreement.pdf",
-            "case.json",
-            "evidence/01.png",
-            "manifest.json",
-            "manifest.json.sig"
-        ]
-    );
+    assert_eq!(names, ["agreement.pdf", "case.json", "evidence/01.png", "manifest.json", "manifest.json.sig"]);
 }
 
 /// A release that changed this could not verify what earlier ones handed over.
 #[test]
 fn the_bytes_of_version_one_are_frozen() {
-    assert_eq!(
-        build::digest(&package()),
-        "d41166351ee5337e77bb1d9016ebfc241da07e15b9c2a722d90fe91d984736f2"
-    );
+    assert_eq!(build::digest(&package()), "d41166351ee5337e77bb1d9016ebfc241da07e15b9c2a722d90fe91d984736f2");
 }
 
 #[test]
@@ -104,16 +85,10 @@ fn the_manifest_is_canonical_json() {
             Object(map) => {
                 let mut keys: Vec<_> = map.iter().collect();
                 keys.sort_by_key(|(key, _)| key.as_str());
-                let parts: Vec<_> = keys
-                    .iter()
-                    .map(|(k, v)| format!("\"{k}\":{}", sorted(v)))
-                    .collect();
+                let parts: Vec<_> = keys.iter().map(|(k, v)| format!("\"{k}\":{}", sorted(v))).collect();
                 format!("{{{}}}", parts.join(","))
             }
-            Array(items) => format!(
-                "[{}]",
-                items.iter().map(sorted).collect::<Vec<_>>().join(",")
-            ),
+            Array(items) => format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(",")),
             other => other.to_string(),
         }
     }
@@ -121,14 +96,8 @@ fn the_manifest_is_canonical_json() {
         let value: serde_json::Value = serde_json::from_slice(json).expect("JSON");
         assert_eq!(sorted(&value) + "\n", String::from_utf8_lossy(json));
     }
-    assert!(
-        manifest
-            .contains("\"media_type\":\"application/pdf\",\"name\":\"agreement.pdf\",\"sha256\":")
-    );
-    assert!(
-        manifest.contains("\"created_on\":\"2026-11-23\"")
-            && manifest.contains("\"recipient\":\"court\",\"schema_version\":1")
-    );
+    assert!(manifest.contains("\"media_type\":\"application/pdf\",\"name\":\"agreement.pdf\",\"sha256\":"));
+    assert!(manifest.contains("\"created_on\":\"2026-11-23\"") && manifest.contains("\"recipient\":\"court\",\"schema_version\":1"));
 }
 
 #[test]
@@ -138,11 +107,7 @@ fn every_single_flipped_byte_is_found() {
         for flip in [0x01, 0xFF] {
             let mut bad = good.clone();
             bad[at] ^= flip;
-            assert!(
-                !verify(&bad, None).ok,
-                "byte {at} of {} xor {flip:#x}",
-                good.len()
-            );
+            assert!(!verify(&bad, None).ok, "byte {at} of {} xor {flip:#x}", good.len());
         }
     }
 }
@@ -151,18 +116,13 @@ fn every_single_flipped_byte_is_found() {
 fn every_cut_and_every_inserted_byte_is_found() {
     let good = package();
     for at in 0..good.len() {
-        assert!(
-            !verify(&good[..at], None).ok && !verify(&good[at + 1..], None).ok,
-            "cut at {at}"
-        );
+        assert!(!verify(&good[..at], None).ok && !verify(&good[at + 1..], None).ok, "cut at {at}");
         let mut longer = good.clone();
         longer.insert(at, 0);
         assert!(!verify(&longer, None).ok, "inserted at {at}");
     }
     for tail in [&b"x"[..], b"\0", b"\n", &good] {
-        assert!(
-            !verify(&[&good, tail].concat(), None).ok && !verify(&[tail, &good].concat(), None).ok
-        );
+        assert!(!verify(&[&good, tail].concat(), None).ok && !verify(&[tail, &good].concat(), None).ok);
     }
 }
 
@@ -170,36 +130,21 @@ fn every_cut_and_every_inserted_byte_is_found() {
 fn a_changed_file_is_named() {
     let mut all = entries(&package());
     all[0].1[3] ^= 1;
-    assert_eq!(
-        findings(&pack(&all)),
-        [Finding::FileChanged {
-            name: "agreement.pdf".into()
-        }]
-    );
+    assert_eq!(findings(&pack(&all)), [Finding::FileChanged { name: "agreement.pdf".into() }]);
 }
 
 #[test]
 fn an_added_file_is_named() {
     let mut all = entries(&package());
     all.push(("zz.txt".into(), b"more".to_vec()));
-    assert_eq!(
-        findings(&pack(&all)),
-        [Finding::FileAdded {
-            name: "zz.txt".into()
-        }]
-    );
+    assert_eq!(findings(&pack(&all)), [Finding::FileAdded { name: "zz.txt".into() }]);
 }
 
 #[test]
 fn a_removed_file_is_named() {
     let mut all = entries(&package());
     all.remove(1);
-    assert_eq!(
-        findings(&pack(&all)),
-        [Finding::FileMissing {
-            name: "case.json".into()
-        }]
-    );
+    assert_eq!(findings(&pack(&all)), [Finding::FileMissing { name: "case.json".into() }]);
     let mut all = entries(&package());
     all.remove(4);
     assert!(findings(&pack(&all)).contains(&Finding::SignatureMissing));
@@ -209,35 +154,18 @@ fn a_removed_file_is_named() {
 
 #[test]
 fn a_second_entry_of_one_name_is_named() {
-    for (position, name) in [
-        (1, "agreement.pdf"),
-        (4, "manifest.json"),
-        (5, "manifest.json.sig"),
-    ] {
+    for (position, name) in [(1, "agreement.pdf"), (4, "manifest.json"), (5, "manifest.json.sig")] {
         let mut all = entries(&package());
         let data = all[position - 1].1.clone();
         all.insert(position, (name.into(), data));
         let found = findings(&pack(&all));
-        assert!(
-            found.contains(&Finding::EntryDuplicated { name: name.into() }),
-            "{found:?}"
-        );
+        assert!(found.contains(&Finding::EntryDuplicated { name: name.into() }), "{found:?}");
     }
 }
 
 #[test]
 fn names_that_are_not_canonical_are_named() {
-    for name in [
-        "../x",
-        "a b",
-        "é.pdf",
-        "/x",
-        "x/",
-        ".hidden",
-        "a\\b",
-        "a\u{1b}[31m",
-        "Manifest.json",
-    ] {
+    for name in ["../x", "a b", "é.pdf", "/x", "x/", ".hidden", "a\\b", "a\u{1b}[31m", "Manifest.json"] {
         let mut all = entries(&package());
         all.push((name.into(), Vec::new()));
         let found = findings(&pack(&all));
@@ -245,10 +173,7 @@ fn names_that_are_not_canonical_are_named() {
             Finding::NameNotCanonical { name } => Some(name),
             _ => None,
         });
-        assert!(
-            told.is_some_and(|told| !told.contains('\u{1b}')),
-            "{name:?}: {found:?}"
-        );
+        assert!(told.is_some_and(|told| !told.contains('\u{1b}')), "{name:?}: {found:?}");
     }
 }
 
@@ -261,18 +186,10 @@ fn another_order_of_entries_is_found() {
 
 #[test]
 fn packing_the_same_files_again_with_another_tool_is_found() {
-    for method in [
-        zip::CompressionMethod::Stored,
-        zip::CompressionMethod::Deflated,
-    ] {
+    for method in [zip::CompressionMethod::Stored, zip::CompressionMethod::Deflated] {
         let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
         for (name, data) in entries(&package()) {
-            writer
-                .start_file(
-                    name,
-                    zip::write::SimpleFileOptions::default().compression_method(method),
-                )
-                .expect("started");
+            writer.start_file(name, zip::write::SimpleFileOptions::default().compression_method(method)).expect("started");
             writer.write_all(&data).expect("written");
         }
         let again = writer.finish().expect("finished").into_inner();
@@ -284,26 +201,16 @@ fn packing_the_same_files_again_with_another_tool_is_found() {
 fn a_package_signed_anew_passes_alone_and_fails_against_the_key() {
     let forged = build(input(files(), &key(8))).expect("built");
     let report = verify(&forged, None);
-    assert!(
-        report.ok
-            && report.signer == Some(key(8).public().fingerprint())
-            && report.signer_is_expected.is_none()
-    );
+    assert!(report.ok && report.signer == Some(key(8).public().fingerprint()) && report.signer_is_expected.is_none());
     let report = verify(&forged, Some(&key(7).public()));
     assert!(!report.ok && report.signer_is_expected == Some(false));
-    assert!(
-        matches!(&report.findings[..], [Finding::SignerUnexpected { .. }]),
-        "{:?}",
-        report.findings
-    );
+    assert!(matches!(&report.findings[..], [Finding::SignerUnexpected { .. }]), "{:?}", report.findings);
 }
 
 #[test]
 fn a_signature_by_another_key_over_the_same_manifest_is_found() {
     let mut all = entries(&package());
-    all[4].1 = manifest::Signed::new(&all[3].1, &key(8))
-        .to_bytes()
-        .expect("written");
+    all[4].1 = manifest::Signed::new(&all[3].1, &key(8)).to_bytes().expect("written");
     let bytes = pack(&all);
     assert_eq!(verify(&bytes, None).findings, [Finding::SignerContradicted]);
 }
@@ -321,12 +228,8 @@ fn a_signature_taken_from_another_package_is_found() {
 #[test]
 fn a_manifest_or_signature_written_another_way_is_found_although_signed() {
     let mut all = entries(&package());
-    let spaced = String::from_utf8(all[3].1.clone())
-        .expect("text")
-        .replace("\"case_id\":", "\"case_id\": ");
-    all[4].1 = manifest::Signed::new(spaced.as_bytes(), &key(7))
-        .to_bytes()
-        .expect("written");
+    let spaced = String::from_utf8(all[3].1.clone()).expect("text").replace("\"case_id\":", "\"case_id\": ");
+    all[4].1 = manifest::Signed::new(spaced.as_bytes(), &key(7)).to_bytes().expect("written");
     all[3].1 = spaced.into_bytes();
     assert_eq!(findings(&pack(&all)), [Finding::ManifestNotCanonical]);
 
@@ -338,12 +241,8 @@ fn a_manifest_or_signature_written_another_way_is_found_although_signed() {
 #[test]
 fn a_manifest_of_an_unknown_version_is_not_guessed_at() {
     let mut all = entries(&package());
-    let newer = String::from_utf8(all[3].1.clone())
-        .expect("text")
-        .replace("\"schema_version\":1", "\"schema_version\":2");
-    all[4].1 = manifest::Signed::new(newer.as_bytes(), &key(7))
-        .to_bytes()
-        .expect("written");
+    let newer = String::from_utf8(all[3].1.clone()).expect("text").replace("\"schema_version\":1", "\"schema_version\":2");
+    all[4].1 = manifest::Signed::new(newer.as_bytes(), &key(7)).to_bytes().expect("written");
     all[3].1 = newer.into_bytes();
     assert_eq!(findings(&pack(&all)), [Finding::ManifestMalformed]);
 }
@@ -359,16 +258,8 @@ fn garbage_is_refused_calmly() {
     };
     let good = package();
     for round in 0..3_000_usize {
-        let mut bytes = if round % 2 == 0 {
-            vec![0; round % 400]
-        } else {
-            good.clone()
-        };
-        let hits = if round % 2 == 0 {
-            bytes.len()
-        } else {
-            1 + round % 40
-        };
+        let mut bytes = if round % 2 == 0 { vec![0; round % 400] } else { good.clone() };
+        let hits = if round % 2 == 0 { bytes.len() } else { 1 + round % 40 };
         for _ in 0..hits {
             let (value, at) = (next() as u8, next() as usize % bytes.len());
             bytes[at] = value;
@@ -377,35 +268,16 @@ fn garbage_is_refused_calmly() {
             assert!(!verify(&bytes, None).ok);
         }
     }
-    for bytes in [
-        &b""[..],
-        b"PK",
-        b"PK\x05\x06",
-        &[0xFF; 5_000],
-        &b"PK\x05\x06".repeat(500),
-    ] {
+    for bytes in [&b""[..], b"PK", b"PK\x05\x06", &[0xFF; 5_000], &b"PK\x05\x06".repeat(500)] {
         assert_eq!(verify(bytes, None).findings, [Finding::NotAZip]);
     }
     let empty_zip = container::write(&[]);
-    assert!(
-        verify(&empty_zip, None)
-            .findings
-            .contains(&Finding::ManifestMissing)
-    );
+    assert!(verify(&empty_zip, None).findings.contains(&Finding::ManifestMissing));
 }
 
 #[test]
 fn what_may_not_be_packed_is_refused() {
-    let with = |names: &[&str]| {
-        build(input(
-            names
-                .iter()
-                .map(|name| PackageFile::new(*name, *b"x"))
-                .collect(),
-            &key(7),
-        ))
-        .map(drop)
-    };
+    let with = |names: &[&str]| build(input(names.iter().map(|name| PackageFile::new(*name, *b"x")).collect(), &key(7))).map(drop);
     for (names, index, reason) in [
         (&["a.pdf", "协议书.pdf"][..], 1, NameError::Character),
         (&["a b.pdf"], 0, NameError::Character),
@@ -420,11 +292,7 @@ fn what_may_not_be_packed_is_refused() {
         (&["a/b", "A"], 1, NameError::Taken),
         (&["a", "a/b"], 1, NameError::Taken),
     ] {
-        assert_eq!(
-            with(names),
-            Err(PackageError::Name { index, reason }),
-            "{names:?}"
-        );
+        assert_eq!(with(names), Err(PackageError::Name { index, reason }), "{names:?}");
     }
     assert_eq!(with(&["a/b", "a/c", "a.b"]), Ok(()));
     assert_eq!(with(&[]), Err(PackageError::Empty));
@@ -442,8 +310,5 @@ fn a_report_is_plain_json() {
     all[0].1[0] ^= 1;
     let json = serde_json::to_value(verify(&pack(&all), None)).expect("JSON");
     assert_eq!(json["ok"], false);
-    assert_eq!(
-        json["findings"][0],
-        serde_json::json!({"code": "file_changed", "name": "agreement.pdf"})
-    );
+    assert_eq!(json["findings"][0], serde_json::json!({"code": "file_changed", "name": "agreement.pdf"}));
 }

@@ -121,16 +121,7 @@ pub enum Finding {
 
 /// Checks a package. It never fails: whatever the bytes are, the report says what is wrong with them.
 pub fn verify(bytes: &[u8], expected: Option<&PublicKey>) -> Report {
-    let mut check = Check {
-        expected,
-        report: Report {
-            ok: false,
-            signer: None,
-            signer_is_expected: None,
-            manifest: None,
-            findings: Vec::new(),
-        },
-    };
+    let mut check = Check { expected, report: Report { ok: false, signer: None, signer_is_expected: None, manifest: None, findings: Vec::new() } };
     match container::read(bytes) {
         Ok(entries) => check.contents(bytes, &entries),
         Err(Unreadable::NotAZip) => check.found(Finding::NotAZip),
@@ -138,8 +129,7 @@ pub fn verify(bytes: &[u8], expected: Option<&PublicKey>) -> Report {
         Err(Unreadable::TooManyEntries) => check.found(Finding::TooManyEntries),
     }
     let mut report = check.report;
-    report.signer_is_expected =
-        expected.map(|key| report.signer.as_ref() == Some(&key.fingerprint()));
+    report.signer_is_expected = expected.map(|key| report.signer.as_ref() == Some(&key.fingerprint()));
     report.ok = report.findings.is_empty();
     report
 }
@@ -156,11 +146,7 @@ impl Check<'_> {
 
     fn contents(&mut self, bytes: &[u8], entries: &[Entry]) {
         let readable = self.entries(entries);
-        let by_name: BTreeMap<&str, &[u8]> = entries
-            .iter()
-            .rev()
-            .filter_map(|entry| Some((entry.name.as_str(), entry.data.as_deref()?)))
-            .collect();
+        let by_name: BTreeMap<&str, &[u8]> = entries.iter().rev().filter_map(|entry| Some((entry.name.as_str(), entry.data.as_deref()?))).collect();
         let known: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
 
         let manifest = self.part(MANIFEST_NAME, &known, &by_name, Finding::ManifestMissing);
@@ -177,10 +163,7 @@ impl Check<'_> {
         let rebuilt = match (manifest, signature) {
             (Some(manifest), Some(signature)) if readable => {
                 let kept = [MANIFEST_NAME, SIGNATURE_NAME];
-                let files = by_name
-                    .iter()
-                    .map(|(name, data)| (*name, *data))
-                    .filter(|(name, _)| !kept.contains(name));
+                let files = by_name.iter().map(|(name, data)| (*name, *data)).filter(|(name, _)| !kept.contains(name));
                 Some(assemble(files.collect(), manifest, signature))
             }
             _ => None,
@@ -203,9 +186,7 @@ impl Check<'_> {
                 }
                 continue;
             }
-            if ![MANIFEST_NAME, SIGNATURE_NAME].contains(&name.as_str())
-                && check_name(name).is_err()
-            {
+            if ![MANIFEST_NAME, SIGNATURE_NAME].contains(&name.as_str()) && check_name(name).is_err() {
                 readable = false;
                 self.found(Finding::NameNotCanonical { name: shown(name) });
             }
@@ -218,13 +199,7 @@ impl Check<'_> {
     }
 
     /// One of the two parts that each package has; a damaged one was reported already.
-    fn part<'b>(
-        &mut self,
-        name: &str,
-        known: &HashSet<&str>,
-        by_name: &BTreeMap<&str, &'b [u8]>,
-        missing: Finding,
-    ) -> Option<&'b [u8]> {
+    fn part<'b>(&mut self, name: &str, known: &HashSet<&str>, by_name: &BTreeMap<&str, &'b [u8]>, missing: Finding) -> Option<&'b [u8]> {
         if !known.contains(name) {
             self.found(missing);
         }
@@ -255,19 +230,11 @@ impl Check<'_> {
             self.found(Finding::SignatureWrong);
         }
         let signer = signed.by.fingerprint();
-        if self
-            .report
-            .manifest
-            .as_ref()
-            .is_some_and(|manifest| manifest.signer != signer)
-        {
+        if self.report.manifest.as_ref().is_some_and(|manifest| manifest.signer != signer) {
             self.found(Finding::SignerContradicted);
         }
         if let Some(expected) = self.expected.filter(|expected| **expected != signed.by) {
-            self.found(Finding::SignerUnexpected {
-                expected: expected.fingerprint(),
-                found: signer.clone(),
-            });
+            self.found(Finding::SignerUnexpected { expected: expected.fingerprint(), found: signer.clone() });
         }
         self.report.signer = Some(signer);
     }
@@ -281,13 +248,9 @@ impl Check<'_> {
             listed.insert(&file.name);
             match by_name.get(file.name.as_str()) {
                 Some(data) if data.len() as u64 == file.size && digest(data) == file.sha256 => {}
-                Some(_) => self.found(Finding::FileChanged {
-                    name: file.name.clone(),
-                }),
+                Some(_) => self.found(Finding::FileChanged { name: file.name.clone() }),
                 None if known.contains(file.name.as_str()) => {} // unreadable, and reported as such
-                None => self.found(Finding::FileMissing {
-                    name: file.name.clone(),
-                }),
+                None => self.found(Finding::FileMissing { name: file.name.clone() }),
             }
         }
         let mut added: Vec<&str> = known.difference(&listed).copied().collect();
@@ -301,14 +264,6 @@ impl Check<'_> {
 
 /// A name from a stranger's file, fit for a terminal and a log.
 fn shown(name: &str) -> String {
-    let safe: String = name
-        .chars()
-        .take(NAME_SHOWN)
-        .flat_map(char::escape_debug)
-        .collect();
-    if name.chars().count() > NAME_SHOWN {
-        safe + "…"
-    } else {
-        safe
-    }
+    let safe: String = name.chars().take(NAME_SHOWN).flat_map(char::escape_debug).collect();
+    if name.chars().count() > NAME_SHOWN { safe + "…" } else { safe }
 }

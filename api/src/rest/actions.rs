@@ -160,7 +160,8 @@ pub async fn submit(api: &Api, seen: &Seen, steering: Steering, command: Command
     seen.in_time(api)?;
     let action = command.action.clone();
     let expected = steering.expected(seen.loaded.case.version);
-    let request = Request { case: Some(seen.id), workflow: None, me: seen.actor.account.clone(), command: Some(command), key: steering.key, expected, file };
+    let request =
+        Request { case: Some(seen.id), workflow: None, me: seen.actor.account.clone(), command: Some(command), key: steering.key, expected, file };
     match api.app.engine.submit(request).await {
         Ok(committed) => Ok(committed),
         Err(SubmitError::Refused(refusals)) => Err(refused(api, seen, &action, refusals)),

@@ -341,7 +341,12 @@ pub async fn read(State(api): State<Api>, seen: Seen) -> Result<Response, Proble
         facts: facts(&seen, labels, case),
         people: case.people.values().map(|p| person(&seen, labels, p)).collect(),
         proceedings: case.proceedings.values().map(|p| proceeding(&seen, labels, &accounts, p)).collect(),
-        seats: definition.file.seats.keys().map(|name| (name.clone(), seat(labels, &accounts, name, case.seats.get(name).map_or(&[], Vec::as_slice)))).collect(),
+        seats: definition
+            .file
+            .seats
+            .keys()
+            .map(|name| (name.clone(), seat(labels, &accounts, name, case.seats.get(name).map_or(&[], Vec::as_slice))))
+            .collect(),
         files: files
             .into_iter()
             .map(|f| FileLine { id: f.id, paper: f.paper.clone(), proceeding: f.proceeding.to_string(), sha256: f.sha256.clone(), seq: f.seq })

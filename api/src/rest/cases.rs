@@ -102,7 +102,15 @@ pub async fn open(State(api): State<Api>, actor: Actor, steering: Steering, Stri
     };
     let definition = installed.definition.clone();
     let command = Command::new("case.open", body.facts);
-    let request = Request { case: None, workflow: Some(body.workflow), me: actor.account.clone(), command: Some(command), key: steering.key, expected: None, file: None };
+    let request = Request {
+        case: None,
+        workflow: Some(body.workflow),
+        me: actor.account.clone(),
+        command: Some(command),
+        key: steering.key,
+        expected: None,
+        file: None,
+    };
     let committed = match engine.submit(request).await {
         Ok(committed) => committed,
         Err(SubmitError::Refused(refusals)) => {

@@ -41,7 +41,8 @@ pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Proble
     let rows = api.app.engine.store().deadlines(seen.id).await?;
     let labels = seen.labels(&api);
     let items = rows.into_iter().map(|row| {
-        let malformed = |problem: String| StoreError::Malformed { table: "deadline", row: format!("{}/{}", row.case_id, row.name), column: "body", problem };
+        let malformed =
+            |problem: String| StoreError::Malformed { table: "deadline", row: format!("{}/{}", row.case_id, row.name), column: "body", problem };
         let mut body: Value = serde_json::from_str(&row.body).map_err(|e| malformed(e.to_string()))?;
         name_proceedings(&mut body);
         let Value::Object(explanation) = body else { return Err(malformed("no object".to_owned())) };

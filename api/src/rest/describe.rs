@@ -6,7 +6,9 @@ use crate::error::PROBLEM_JSON;
 use axum::http::StatusCode;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{Components, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement};
+use utoipa::openapi::{
+    Components, ContentBuilder, Info, License, OpenApi, OpenApiBuilder, Ref, RefOr, Response, ResponseBuilder, SecurityRequirement,
+};
 
 /// The frame without routes.
 pub(super) fn base() -> OpenApi {
@@ -27,7 +29,9 @@ pub(super) fn complete(mut openapi: OpenApi) -> OpenApi {
         for operation in operations(item) {
             let responses = &mut operation.responses.responses;
             if guarded {
-                for (status, description) in [("400", "A parameter, header or body that cannot be read"), ("401", "No token, or one that nobody was given")] {
+                for (status, description) in
+                    [("400", "A parameter, header or body that cannot be read"), ("401", "No token, or one that nobody was given")]
+                {
                     responses.entry(status.to_owned()).or_insert_with(|| RefOr::T(problem(description)));
                 }
             }

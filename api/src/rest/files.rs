@@ -68,7 +68,14 @@ pub struct FileView {
         (status = 413, body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, body = ProblemDocument, content_type = "application/problem+json", description = "A type that is not taken, or content that is not what its type says"),
     ))]
-pub async fn upload(State(api): State<Api>, seen: Seen, steering: Steering, params: Params, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+pub async fn upload(
+    State(api): State<Api>,
+    seen: Seen,
+    steering: Steering,
+    params: Params,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let params = params.only(&["paper", "proceeding", "name", "for", "effective_on"])?;
     let proceeding = params.read("proceeding", "p3", |t| t.parse::<ProceedingId>().ok())?;
     let for_ = params.read("for", "a person's id", |t| t.parse::<PersonId>().ok())?;

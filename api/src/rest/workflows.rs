@@ -7,7 +7,7 @@ use crate::words::labels::Labels;
 use axum::Json;
 use axum::extract::{Path, State};
 use heyi_engine::definition::compile::{Kind, Step, Transition};
-use heyi_engine::definition::{Definition, Deadline};
+use heyi_engine::definition::{Deadline, Definition};
 use heyi_engine::guard::Guard;
 use serde::Serialize;
 use utoipa::ToSchema;

@@ -7,9 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use handlebars::template::{
-    DecoratorTemplate, HelperTemplate, Parameter, Template, TemplateElement,
-};
+use handlebars::template::{DecoratorTemplate, HelperTemplate, Parameter, Template, TemplateElement};
 use serde_json::Value;
 
 use super::formats::FORMATS;
@@ -41,11 +39,8 @@ impl Format {
 
 /// What to write instead of `name`.
 pub(super) fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
-    let near = known
-        .clone()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(distance, k)| *distance <= 2.max(k.chars().count() / 3))
-        .min();
+    let near =
+        known.clone().map(|k| (strsim::damerau_levenshtein(name, k), k)).filter(|(distance, k)| *distance <= 2.max(k.chars().count() / 3)).min();
     match near {
         Some((_, k)) => format!("did you mean {k}?"),
         None => format!("known are {}", known.collect::<Vec<_>>().join(", ")),
@@ -85,10 +80,7 @@ pub(super) struct Place<'a> {
 
 impl Place<'_> {
     fn deeper(self) -> Self {
-        Place {
-            depth: self.depth + 1,
-            ..self
-        }
+        Place { depth: self.depth + 1, ..self }
     }
 }
 
@@ -103,55 +95,21 @@ pub(super) struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    pub(super) fn new(
-        partials: &'a Partials,
-        shape: &'a Shape,
-        mistakes: &'a mut BTreeSet<TemplateMistake>,
-    ) -> Self {
-        Check {
-            partials,
-            shape,
-            mistakes,
-            steps: 0,
-            sound: true,
-            subject: false,
-        }
+    pub(super) fn new(partials: &'a Partials, shape: &'a Shape, mistakes: &'a mut BTreeSet<TemplateMistake>) -> Self {
+        Check { partials, shape, mistakes, steps: 0, sound: true, subject: false }
     }
 
     /// Reads the template; true when it may be rendered.
     pub(super) fn run(mut self, path: &str, part: Part, template: &Template) -> bool {
         self.subject = part == Part::Subject;
-        let common = sample::COMMON
-            .into_iter()
-            .map(|(name, ty, optional)| (name.to_owned(), Slot { ty, optional }));
-        let data = self.shape.fields.iter().map(|f| {
-            (
-                format!("data.{}", f.name),
-                Slot {
-                    ty: f.ty.clone(),
-                    optional: f.optional,
-                },
-            )
-        });
+        let common = sample::COMMON.into_iter().map(|(name, ty, optional)| (name.to_owned(), Slot { ty, optional }));
+        let data = self.shape.fields.iter().map(|f| (format!("data.{}", f.name), Slot { ty: f.ty.clone(), optional: f.optional }));
         let mut names: BTreeMap<String, Slot> = common.chain(data).collect();
         if self.subject {
             names.retain(|name, _| name == "reference" || name == "correction_of");
         }
-        let scope = Scope {
-            names,
-            present: BTreeSet::new(),
-        };
-        self.template(
-            template,
-            &scope,
-            Place {
-                path,
-                line: 0,
-                depth: 0,
-                in_each: false,
-                block_given: false,
-            },
-        );
+        let scope = Scope { names, present: BTreeSet::new() };
+        self.template(template, &scope, Place { path, line: 0, depth: 0, in_each: false, block_given: false });
         self.sound
     }
 
@@ -167,57 +125,34 @@ impl<'a> Check<'a> {
 
     fn template(&mut self, template: &Template, scope: &Scope, place: Place<'_>) {
         if place.depth > MAX_NESTING {
-            return self.say(
-                place,
-                format!("blocks and partials nest deeper than {MAX_NESTING}"),
-                "include fewer partials inside each other",
-            );
+            return self.say(place, format!("blocks and partials nest deeper than {MAX_NESTING}"), "include fewer partials inside each other");
         }
         for (index, element) in template.elements.iter().enumerate() {
             let line = template.mapping.get(index).map_or(place.line, |m| m.0);
             let place = Place { line, ..place };
             self.steps += 1;
             if self.steps > MAX_STEPS {
-                return self.say(
-                    place,
-                    format!("the template comes to more than {MAX_STEPS} pieces"),
-                    "include fewer partials",
-                );
+                return self.say(place, format!("the template comes to more than {MAX_STEPS} pieces"), "include fewer partials");
             }
             match element {
                 TemplateElement::RawString(_) | TemplateElement::Comment(_) => {}
                 TemplateElement::HtmlExpression(_) => {
-                    self.say(
-                        place,
-                        "{{{…}}} or {{&…}} prints a value unescaped",
-                        "write {{…}}",
-                    );
+                    self.say(place, "{{{…}}} or {{&…}} prints a value unescaped", "write {{…}}");
                 }
-                TemplateElement::Expression(expression) => {
-                    self.expression(expression, scope, place)
-                }
+                TemplateElement::Expression(expression) => self.expression(expression, scope, place),
                 TemplateElement::HelperBlock(block) => self.block(block, scope, place),
-                TemplateElement::PartialExpression(partial)
-                | TemplateElement::PartialBlock(partial) => {
+                TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
                     self.partial(partial, scope, place);
                 }
                 // Decorators, and whatever a later parser adds.
-                _ => self.say(
-                    place,
-                    "{{*…}} is not used here",
-                    "put it into a partial under _shared",
-                ),
+                _ => self.say(place, "{{*…}} is not used here", "put it into a partial under _shared"),
             }
         }
     }
 
     fn expression(&mut self, expression: &HelperTemplate, scope: &Scope, place: Place<'_>) {
         let Some(name) = expression.name.as_name() else {
-            return self.say(
-                place,
-                "a name made from a condition",
-                "write the name itself",
-            );
+            return self.say(place, "a name made from a condition", "write the name itself");
         };
         let bare = expression.params.is_empty() && expression.hash.is_empty();
         if FORMATS.contains(&name) {
@@ -226,78 +161,36 @@ impl<'a> Check<'a> {
             self.printed(name, scope, place);
         } else {
             let known = FORMATS.into_iter().chain(["if", "unless", "each"]);
-            self.say(
-                place,
-                format!("there is no helper {name}"),
-                suggest(name, known),
-            );
+            self.say(place, format!("there is no helper {name}"), suggest(name, known));
         }
     }
 
     fn block(&mut self, block: &HelperTemplate, scope: &Scope, place: Place<'_>) {
         let name = block.name.as_name().unwrap_or_default();
         if block.block_param.is_some() {
-            self.say(
-                place,
-                "as |…| is not used here",
-                "inside {{#each}} write {{this}}",
-            );
+            self.say(place, "as |…| is not used here", "inside {{#each}} write {{this}}");
         }
         let [param] = &block.params[..] else {
-            return self.say(
-                place,
-                format!("{{{{#{name}}}}} takes one condition"),
-                "join several with (and …) or (or …)",
-            );
+            return self.say(place, format!("{{{{#{name}}}}} takes one condition"), "join several with (and …) or (or …)");
         };
         if name != "if" && name != "unless" && name != "each" {
-            self.say(
-                place,
-                format!("there is no block {name}"),
-                suggest(name, ["if", "unless", "each"].into_iter()),
-            );
+            self.say(place, format!("there is no block {name}"), suggest(name, ["if", "unless", "each"].into_iter()));
             return;
         }
-        if block
-            .hash
-            .keys()
-            .any(|key| key != "includeZero" || name != "if")
-        {
-            self.say(
-                place,
-                format!("{{{{#{name}}}}} takes no such setting"),
-                "only {{#if}} takes includeZero=true",
-            );
+        if block.hash.keys().any(|key| key != "includeZero" || name != "if") {
+            self.say(place, format!("{{{{#{name}}}}} takes no such setting"), "only {{#if}} takes includeZero=true");
         }
         let (mut inner, mut other) = (scope.clone(), scope.clone());
         let mut inside = place.deeper();
         if name == "each" {
             if place.in_each {
-                return self.say(
-                    place,
-                    "a list inside a list",
-                    "print one list after the other",
-                );
+                return self.say(place, "a list inside a list", "print one list after the other");
             }
             match self.term(param, scope, place) {
-                Term::Field(
-                    _,
-                    Slot {
-                        ty: FieldType::TextList,
-                        ..
-                    },
-                )
-                | Term::Wrong => {}
-                _ => self.say(
-                    place,
-                    "{{#each}} takes a list of texts",
-                    "use {{#if}} for a condition",
-                ),
+                Term::Field(_, Slot { ty: FieldType::TextList, .. }) | Term::Wrong => {}
+                _ => self.say(place, "{{#each}} takes a list of texts", "use {{#if}} for a condition"),
             }
-            let item = |ty| Slot {
-                ty,
-                optional: false,
-            };
+            let item = |ty| Slot { ty, optional: false };
             inner.names = BTreeMap::from([
                 ("this".to_owned(), item(FieldType::Text)),
                 ("@index".to_owned(), item(FieldType::Int)),
@@ -326,11 +219,7 @@ impl<'a> Check<'a> {
         let name = partial.name.as_name().unwrap_or_default();
         if name == PARTIAL_BLOCK {
             if !place.block_given {
-                self.say(
-                    place,
-                    "there is no block to put here",
-                    "include this partial as {{#> NAME}}…{{/NAME}}",
-                );
+                self.say(place, "there is no block to put here", "include this partial as {{#> NAME}}…{{/NAME}}");
             }
             return;
         }
@@ -341,36 +230,19 @@ impl<'a> Check<'a> {
             return self.say(place, "a partial inside {{#each}}", "write its words here");
         }
         if !partial.params.is_empty() {
-            self.say(
-                place,
-                format!("partial {name} is given a value without a name"),
-                "write NAME=VALUE",
-            );
+            self.say(place, format!("partial {name} is given a value without a name"), "write NAME=VALUE");
         }
         let mut inner = scope.clone();
         for (key, value) in &partial.hash {
             let slot = match self.term(value, scope, place) {
                 Term::Field(field, slot) => {
                     let optional = slot.optional && !scope.present.contains(&field);
-                    Slot {
-                        ty: slot.ty,
-                        optional,
-                    }
+                    Slot { ty: slot.ty, optional }
                 }
-                Term::Literal(Value::String(_)) => Slot {
-                    ty: FieldType::Text,
-                    optional: false,
-                },
-                Term::Literal(Value::Bool(_)) | Term::Condition => Slot {
-                    ty: FieldType::Bool,
-                    optional: false,
-                },
+                Term::Literal(Value::String(_)) => Slot { ty: FieldType::Text, optional: false },
+                Term::Literal(Value::Bool(_)) | Term::Condition => Slot { ty: FieldType::Bool, optional: false },
                 Term::Literal(_) => {
-                    self.say(
-                        place,
-                        format!("{key} is neither text nor a field"),
-                        "pass a text or a field",
-                    );
+                    self.say(place, format!("{key} is neither text nor a field"), "pass a text or a field");
                     continue;
                 }
                 Term::Wrong => continue,
@@ -383,20 +255,11 @@ impl<'a> Check<'a> {
             self.sound = false;
         } else if let Some(template) = partials.parsed.get(name) {
             let path = partials.path(name);
-            let place = Place {
-                path: &path,
-                line: 0,
-                block_given: partial.template.is_some(),
-                ..place.deeper()
-            };
+            let place = Place { path: &path, line: 0, block_given: partial.template.is_some(), ..place.deeper() };
             self.template(template, &inner, place);
         } else {
             let known = partials.parsed.keys().map(String::as_str);
-            self.say(
-                place,
-                format!("there is no partial {name}"),
-                suggest(name, known),
-            );
+            self.say(place, format!("there is no partial {name}"), suggest(name, known));
         }
     }
 }

@@ -36,44 +36,22 @@ impl Check<'_> {
 
     fn need_present(&mut self, name: &str, slot: &Slot, scope: &Scope, place: Place<'_>) {
         if slot.optional && !scope.present.contains(name) {
-            self.say(
-                place,
-                format!("{name} may be absent"),
-                format!("put it inside {{{{#if {name}}}}}…{{{{/if}}}}"),
-            );
+            self.say(place, format!("{name} may be absent"), format!("put it inside {{{{#if {name}}}}}…{{{{/if}}}}"));
         }
     }
 
-    pub fn format(
-        &mut self,
-        helper: &str,
-        expression: &HelperTemplate,
-        scope: &Scope,
-        place: Place<'_>,
-    ) {
+    pub fn format(&mut self, helper: &str, expression: &HelperTemplate, scope: &Scope, place: Place<'_>) {
         let [param] = &expression.params[..] else {
-            return self.say(
-                place,
-                format!("{helper} takes one field"),
-                format!("write {{{{{helper} data.FIELD}}}}"),
-            );
+            return self.say(place, format!("{helper} takes one field"), format!("write {{{{{helper} data.FIELD}}}}"));
         };
         if helper != "choice" && !expression.hash.is_empty() {
-            self.say(
-                place,
-                format!("{helper} takes no settings"),
-                format!("write {{{{{helper} data.FIELD}}}}"),
-            );
+            self.say(place, format!("{helper} takes no settings"), format!("write {{{{{helper} data.FIELD}}}}"));
         }
         let (name, slot) = match self.term(param, scope, place) {
             Term::Field(name, slot) => (name, slot),
             Term::Wrong => return,
             Term::Literal(_) | Term::Condition => {
-                return self.say(
-                    place,
-                    format!("{helper} takes a field"),
-                    format!("write {{{{{helper} data.FIELD}}}}"),
-                );
+                return self.say(place, format!("{helper} takes a field"), format!("write {{{{{helper} data.FIELD}}}}"));
             }
         };
         let fits = match (helper, &slot.ty) {
@@ -94,11 +72,7 @@ impl Check<'_> {
                 FieldType::Text | FieldType::Int => format!("write {{{{{name}}}}}"),
                 FieldType::Bool | FieldType::TextList => "use {{#if}} or {{#each}}".to_owned(),
             };
-            self.say(
-                place,
-                format!("{helper} does not suit {name}, which is {}", kind(&slot.ty)),
-                advice,
-            );
+            self.say(place, format!("{helper} does not suit {name}, which is {}", kind(&slot.ty)), advice);
         }
         self.need_present(&name, &slot, scope, place);
     }
@@ -106,26 +80,14 @@ impl Check<'_> {
     /// `choice` must have words for every key and for no other.
     fn words_for(&mut self, keys: &[String], expression: &HelperTemplate, place: Place<'_>) {
         for key in keys.iter().filter(|k| !expression.hash.contains_key(*k)) {
-            self.say(
-                place,
-                format!("choice has no words for {key}"),
-                format!("add {key}=\"…\""),
-            );
+            self.say(place, format!("choice has no words for {key}"), format!("add {key}=\"…\""));
         }
         for (key, words) in &expression.hash {
             if !keys.contains(key) {
-                self.say(
-                    place,
-                    format!("{key} is no choice here"),
-                    suggest(key, keys.iter().map(String::as_str)),
-                );
+                self.say(place, format!("{key} is no choice here"), suggest(key, keys.iter().map(String::as_str)));
             }
             if !matches!(words, Parameter::Literal(Value::String(_))) {
-                self.say(
-                    place,
-                    format!("the words for {key} are no text"),
-                    format!("write {key}=\"…\""),
-                );
+                self.say(place, format!("the words for {key} are no text"), format!("write {key}=\"…\""));
             }
         }
     }

@@ -17,8 +17,7 @@ fn collect(template: &Template, names: &mut BTreeMap<String, usize>) {
         let line = template.mapping.get(index).map_or(0, |m| m.0);
         match element {
             TemplateElement::HelperBlock(block) => branches(block).for_each(|t| collect(t, names)),
-            TemplateElement::PartialExpression(partial)
-            | TemplateElement::PartialBlock(partial) => {
+            TemplateElement::PartialExpression(partial) | TemplateElement::PartialBlock(partial) => {
                 if let Some(name) = partial.name.as_name() {
                     names.entry(name.to_owned()).or_insert(line);
                 }
@@ -37,10 +36,7 @@ pub(super) fn branches(block: &HelperTemplate) -> impl Iterator<Item = &Template
 /// The partials that come back to themselves, each cycle once: its members in order, and the line in the first
 /// that leads on.
 pub(super) fn cycles(partials: &BTreeMap<String, Template>) -> Vec<(Vec<String>, usize)> {
-    let edges: BTreeMap<&str, BTreeMap<String, usize>> = partials
-        .iter()
-        .map(|(name, template)| (name.as_str(), included(template)))
-        .collect();
+    let edges: BTreeMap<&str, BTreeMap<String, usize>> = partials.iter().map(|(name, template)| (name.as_str(), included(template))).collect();
     let mut found: Vec<(Vec<String>, usize)> = Vec::new();
     let mut done = BTreeSet::new();
     for start in edges.keys() {
@@ -50,10 +46,7 @@ pub(super) fn cycles(partials: &BTreeMap<String, Template>) -> Vec<(Vec<String>,
         loop {
             if let Some(name) = next.take() {
                 if let Some(position) = path.iter().position(|(n, _)| *n == name) {
-                    let members: Vec<String> = path[position..]
-                        .iter()
-                        .map(|(n, _)| (*n).to_owned())
-                        .collect();
+                    let members: Vec<String> = path[position..].iter().map(|(n, _)| (*n).to_owned()).collect();
                     let onward = members.get(1).unwrap_or(&members[0]);
                     let line = edges[members[0].as_str()].get(onward).copied().unwrap_or(0);
                     found.push((members, line));
@@ -79,10 +72,7 @@ pub(super) fn cycles(partials: &BTreeMap<String, Template>) -> Vec<(Vec<String>,
 }
 
 /// Every partial that `template` reaches, through others too.
-pub(super) fn reached(
-    template: &Template,
-    partials: &BTreeMap<String, Template>,
-) -> BTreeSet<String> {
+pub(super) fn reached(template: &Template, partials: &BTreeMap<String, Template>) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
     let mut waiting: Vec<String> = included(template).into_keys().collect();
     while let Some(name) = waiting.pop() {

@@ -2,10 +2,7 @@
 //! Only formatting lives here; whether a helper suits a field is `check`'s question, asked before anything is rendered.
 
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, Timelike};
-use handlebars::{
-    Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason,
-    ScopedJson,
-};
+use handlebars::{Context, Handlebars, Helper, HelperDef, RenderContext, RenderError, RenderErrorReason, ScopedJson};
 use serde_json::Value;
 
 /// A language that dates and sums can be written in.
@@ -29,14 +26,8 @@ impl Language {
 pub(super) fn day(date: NaiveDate, language: Language) -> String {
     match language {
         Language::Chinese => {
-            let weekday = ["一", "二", "三", "四", "五", "六", "日"]
-                [date.weekday().num_days_from_monday() as usize];
-            format!(
-                "{}年{}月{}日（星期{weekday}）",
-                date.year(),
-                date.month(),
-                date.day()
-            )
+            let weekday = ["一", "二", "三", "四", "五", "六", "日"][date.weekday().num_days_from_monday() as usize];
+            format!("{}年{}月{}日（星期{weekday}）", date.year(), date.month(), date.day())
         }
         Language::English => date.format("%A, %-d %B %Y").to_string(),
     }
@@ -61,12 +52,7 @@ pub(super) fn money(sum: &str, language: Language) -> Option<String> {
     let (whole, places) = digits.split_once('.').unwrap_or((digits, ""));
     let all_digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
     let bare_point = digits.ends_with('.');
-    if whole.is_empty()
-        || bare_point
-        || places.len() > 2
-        || !all_digits(whole)
-        || !all_digits(places)
-    {
+    if whole.is_empty() || bare_point || places.len() > 2 || !all_digits(whole) || !all_digits(places) {
         return None;
     }
     let mut grouped = String::new();
@@ -106,10 +92,7 @@ impl Format {
                     Some(day(at.date_naive(), self.language))
                 }
             },
-            Kind::DateTime => Some(moment(
-                DateTime::parse_from_rfc3339(value).ok()?,
-                self.language,
-            )),
+            Kind::DateTime => Some(moment(DateTime::parse_from_rfc3339(value).ok()?, self.language)),
             Kind::Money => money(value, self.language),
             Kind::Choice => helper.hash_get(value)?.value().as_str().map(str::to_owned),
         }
@@ -125,24 +108,14 @@ impl HelperDef for Format {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> Result<ScopedJson<'rc>, RenderError> {
         // The message names the helper only: a value may be personal.
-        let words = self.words(helper).ok_or_else(|| {
-            RenderErrorReason::Other(format!(
-                "{} got a value that it cannot write",
-                helper.name()
-            ))
-        })?;
+        let words = self.words(helper).ok_or_else(|| RenderErrorReason::Other(format!("{} got a value that it cannot write", helper.name())))?;
         Ok(ScopedJson::Derived(Value::String(words)))
     }
 }
 
 /// Gives `registry` the four formatting helpers in `language`.
 pub(super) fn register(registry: &mut Handlebars<'static>, language: Language) {
-    let helpers = [
-        ("date", Kind::Date),
-        ("datetime", Kind::DateTime),
-        ("money", Kind::Money),
-        ("choice", Kind::Choice),
-    ];
+    let helpers = [("date", Kind::Date), ("datetime", Kind::DateTime), ("money", Kind::Money), ("choice", Kind::Choice)];
     for (name, kind) in helpers {
         registry.register_helper(name, Box::new(Format { kind, language }));
     }

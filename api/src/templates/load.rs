@@ -12,8 +12,7 @@ use super::check::{Check, Format};
 use super::helpers::{Language, register};
 use super::sources::{PARTS, Part, SHARED, Sources, read, shown};
 use super::{
-    MAX_OUTPUT_BYTES, MAX_SUBJECT_CHARACTERS, MAX_TEMPLATE_BYTES, NoticeView, RenderError,
-    Rendered, Shape, TemplateMistake, graph, sample, scan,
+    MAX_OUTPUT_BYTES, MAX_SUBJECT_CHARACTERS, MAX_TEMPLATE_BYTES, NoticeView, RenderError, Rendered, Shape, TemplateMistake, graph, sample, scan,
 };
 
 /// The templates of every notice in every language, checked.
@@ -43,11 +42,7 @@ impl Registries {
     }
 
     fn of(&self, part: Part) -> &Handlebars<'static> {
-        if part == Part::Html {
-            &self.html
-        } else {
-            &self.text
-        }
+        if part == Part::Html { &self.html } else { &self.text }
     }
 }
 
@@ -57,18 +52,11 @@ impl Templates {
     ///
     /// # Errors
     /// Every mistake of every file, with line and advice, sorted by file.
-    pub fn load(
-        shapes: &[Shape],
-        languages: &[&str],
-        override_folder: Option<&Path>,
-    ) -> Result<Templates, Vec<TemplateMistake>> {
+    pub fn load(shapes: &[Shape], languages: &[&str], override_folder: Option<&Path>) -> Result<Templates, Vec<TemplateMistake>> {
         let mut mistakes = BTreeSet::new();
         let sources = read(shapes, languages, override_folder, &mut mistakes);
-        let mut templates = Templates {
-            shapes: shapes.iter().map(|s| (s.kind.clone(), s.clone())).collect(),
-            languages: BTreeMap::new(),
-            digests: BTreeMap::new(),
-        };
+        let mut templates =
+            Templates { shapes: shapes.iter().map(|s| (s.kind.clone(), s.clone())).collect(), languages: BTreeMap::new(), digests: BTreeMap::new() };
         for tag in languages {
             match Language::parse(tag) {
                 Some(language) => templates.language(tag, language, &sources, &mut mistakes),
@@ -82,20 +70,10 @@ impl Templates {
                 }
             }
         }
-        if mistakes.is_empty() {
-            Ok(templates)
-        } else {
-            Err(mistakes.into_iter().collect())
-        }
+        if mistakes.is_empty() { Ok(templates) } else { Err(mistakes.into_iter().collect()) }
     }
 
-    fn language(
-        &mut self,
-        tag: &str,
-        language: Language,
-        sources: &Sources,
-        mistakes: &mut BTreeSet<TemplateMistake>,
-    ) {
+    fn language(&mut self, tag: &str, language: Language, sources: &Sources, mistakes: &mut BTreeSet<TemplateMistake>) {
         let mut registries = Registries::new(language);
         let text = partials(tag, Format::Text, sources, mistakes);
         let html = partials(tag, Format::Html, sources, mistakes);
@@ -114,11 +92,7 @@ impl Templates {
                         mistakes.insert(TemplateMistake {
                             file: shown(&path),
                             line: None,
-                            problem: format!(
-                                "notice {} has no {} in {tag}",
-                                shape.kind,
-                                part.file()
-                            ),
+                            problem: format!("notice {} has no {} in {tag}", shape.kind, part.file()),
                             advice: "write this file".into(),
                         });
                     }
@@ -126,8 +100,7 @@ impl Templates {
                 };
                 let format = if part == Part::Html { &html } else { &text };
                 let name = template_name(&shape.kind, part);
-                let Some(template) = parse(&path, &name, source, part == Part::Html, mistakes)
-                else {
+                let Some(template) = parse(&path, &name, source, part == Part::Html, mistakes) else {
                     continue;
                 };
                 let mut add = |path: &str, source: &str| {
@@ -138,29 +111,17 @@ impl Templates {
                 add(&path, source);
                 for partial in graph::reached(&template, &format.parsed) {
                     let path = format.path(&partial);
-                    sources
-                        .get(&path)
-                        .into_iter()
-                        .for_each(|source| add(&path, source));
+                    sources.get(&path).into_iter().for_each(|source| add(&path, source));
                 }
                 let sound = Check::new(format, shape, mistakes).run(&path, part, &template);
-                let registry = if part == Part::Html {
-                    &mut registries.html
-                } else {
-                    &mut registries.text
-                };
+                let registry = if part == Part::Html { &mut registries.html } else { &mut registries.text };
                 registry.register_template(&name, template);
                 if sound {
                     try_samples(registry, &path, part, shape, tag, mistakes);
                 }
             }
-            let digest: String = hash
-                .finalize()
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect();
-            self.digests
-                .insert((shape.kind.clone(), tag.to_owned()), digest);
+            let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+            self.digests.insert((shape.kind.clone(), tag.to_owned()), digest);
         }
         self.languages.insert(tag.to_owned(), registries);
     }
@@ -170,17 +131,10 @@ impl Templates {
     /// # Errors
     /// When there is no such notice, or the view lacks the shape that the templates were checked against.
     pub fn render(&self, view: &NoticeView) -> Result<Rendered, RenderError> {
-        let unknown = || RenderError::Unknown {
-            kind: view.kind.clone(),
-            language: view.language.clone(),
-        };
+        let unknown = || RenderError::Unknown { kind: view.kind.clone(), language: view.language.clone() };
         let shape = self.shapes.get(&view.kind).ok_or_else(unknown)?;
         let registries = self.languages.get(&view.language).ok_or_else(unknown)?;
-        let view = sample::fitted(shape, view).map_err(|(field, problem)| RenderError::Data {
-            kind: view.kind.clone(),
-            field,
-            problem,
-        })?;
+        let view = sample::fitted(shape, view).map_err(|(field, problem)| RenderError::Data { kind: view.kind.clone(), field, problem })?;
         let part = |part: Part| {
             part_in_words(registries.of(part), part, &view).map_err(|failed| RenderError::Output {
                 kind: view.kind.clone(),
@@ -189,18 +143,12 @@ impl Templates {
                 problem: failed.problem,
             })
         };
-        Ok(Rendered {
-            subject: part(Part::Subject)?,
-            text: part(Part::Text)?,
-            html: part(Part::Html)?,
-        })
+        Ok(Rendered { subject: part(Part::Subject)?, text: part(Part::Text)?, html: part(Part::Html)? })
     }
 
     /// SHA-256 over the files that this notice is made from in this language, as hexadecimal digits.
     pub fn digest(&self, kind: &str, language: &str) -> Option<String> {
-        self.digests
-            .get(&(kind.to_owned(), language.to_owned()))
-            .cloned()
+        self.digests.get(&(kind.to_owned(), language.to_owned())).cloned()
     }
 }
 
@@ -222,25 +170,11 @@ impl Partials {
     }
 }
 
-fn partials(
-    tag: &str,
-    format: Format,
-    sources: &Sources,
-    mistakes: &mut BTreeSet<TemplateMistake>,
-) -> Partials {
-    let mut partials = Partials {
-        parsed: BTreeMap::new(),
-        broken: BTreeSet::new(),
-        cyclic: BTreeSet::new(),
-        language: tag.to_owned(),
-        format,
-    };
+fn partials(tag: &str, format: Format, sources: &Sources, mistakes: &mut BTreeSet<TemplateMistake>) -> Partials {
+    let mut partials = Partials { parsed: BTreeMap::new(), broken: BTreeSet::new(), cyclic: BTreeSet::new(), language: tag.to_owned(), format };
     let folder = format!("{SHARED}/{tag}/");
     for (path, source) in sources {
-        let Some(name) = path
-            .strip_prefix(&folder)
-            .and_then(|file| file.strip_suffix(format.ending()))
-        else {
+        let Some(name) = path.strip_prefix(&folder).and_then(|file| file.strip_suffix(format.ending())) else {
             continue;
         };
         match parse(path, name, source, format == Format::Html, mistakes) {
@@ -261,10 +195,7 @@ fn partials(
     for (name, template) in &partials.parsed {
         let mut reached = graph::reached(template, &partials.parsed);
         reached.insert(name.clone());
-        if cycles
-            .iter()
-            .any(|(members, _)| members.iter().any(|m| reached.contains(m)))
-        {
+        if cycles.iter().any(|(members, _)| members.iter().any(|m| reached.contains(m))) {
             partials.cyclic.insert(name.clone());
         }
     }
@@ -276,27 +207,12 @@ fn template_name(kind: &str, part: Part) -> String {
     format!("{kind}/{}", part.file())
 }
 
-fn parse(
-    path: &str,
-    name: &str,
-    source: &str,
-    html: bool,
-    mistakes: &mut BTreeSet<TemplateMistake>,
-) -> Option<Template> {
+fn parse(path: &str, name: &str, source: &str, html: bool, mistakes: &mut BTreeSet<TemplateMistake>) -> Option<Template> {
     let mut say = |line: Option<usize>, problem: String, advice: String| {
-        mistakes.insert(TemplateMistake {
-            file: shown(path),
-            line,
-            problem,
-            advice,
-        });
+        mistakes.insert(TemplateMistake { file: shown(path), line, problem, advice });
     };
     if source.len() > MAX_TEMPLATE_BYTES {
-        say(
-            None,
-            "the file is larger than 256 KB".into(),
-            "shorten it".into(),
-        );
+        say(None, "the file is larger than 256 KB".into(), "shorten it".into());
         return None;
     }
     let mut fatal = false;
@@ -312,11 +228,7 @@ fn parse(
         Err(error) => {
             let reason = error.reason().to_string();
             let line = error.pos().map(|(line, _)| line);
-            say(
-                line,
-                format!("it cannot be read: {}", one_line(&reason)),
-                "close every {{#…}} with its {{/…}}".into(),
-            );
+            say(line, format!("it cannot be read: {}", one_line(&reason)), "close every {{#…}} with its {{/…}}".into());
             None
         }
     }
@@ -333,28 +245,18 @@ struct Failed {
 }
 
 fn failed(problem: impl Into<String>) -> Failed {
-    Failed {
-        line: None,
-        problem: problem.into(),
-    }
+    Failed { line: None, problem: problem.into() }
 }
 
-fn part_in_words(
-    registry: &Handlebars<'static>,
-    part: Part,
-    view: &NoticeView,
-) -> Result<String, Failed> {
+fn part_in_words(registry: &Handlebars<'static>, part: Part, view: &NoticeView) -> Result<String, Failed> {
     let name = template_name(&view.kind, part);
-    let context =
-        Context::wraps(sample::context(view)).map_err(|_| failed("the view cannot be read"))?;
+    let context = Context::wraps(sample::context(view)).map_err(|_| failed("the view cannot be read"))?;
     let mut out = Capped(Vec::new());
-    registry
-        .render_with_context_to_write(&name, &context, &mut out)
-        .map_err(|error| Failed {
-            line: error.line_no,
-            // The reason names variables and helpers; our helpers never put a value into it.
-            problem: one_line(&error.reason().to_string()),
-        })?;
+    registry.render_with_context_to_write(&name, &context, &mut out).map_err(|error| Failed {
+        line: error.line_no,
+        // The reason names variables and helpers; our helpers never put a value into it.
+        problem: one_line(&error.reason().to_string()),
+    })?;
     let words = String::from_utf8(out.0).map_err(|_| failed("not UTF-8"))?;
     match part {
         Part::Subject => subject(words.trim_end_matches('\n')),
@@ -370,14 +272,10 @@ fn subject(words: &str) -> Result<String, Failed> {
         return Err(failed("the subject is empty"));
     }
     if words.chars().any(char::is_control) {
-        return Err(failed(
-            "the subject has a line break or another control character",
-        ));
+        return Err(failed("the subject has a line break or another control character"));
     }
     if characters > MAX_SUBJECT_CHARACTERS {
-        return Err(failed(format!(
-            "the subject has {characters} characters of at most {MAX_SUBJECT_CHARACTERS}"
-        )));
+        return Err(failed(format!("the subject has {characters} characters of at most {MAX_SUBJECT_CHARACTERS}")));
     }
     Ok(words.to_owned())
 }
@@ -417,52 +315,22 @@ impl Write for Capped {
 }
 
 /// Renders the full sample and the bare one, and looks at what comes out.
-fn try_samples(
-    registry: &Handlebars<'static>,
-    path: &str,
-    part: Part,
-    shape: &Shape,
-    tag: &str,
-    mistakes: &mut BTreeSet<TemplateMistake>,
-) {
+fn try_samples(registry: &Handlebars<'static>, path: &str, part: Part, shape: &Shape, tag: &str, mistakes: &mut BTreeSet<TemplateMistake>) {
     for full in [true, false] {
-        let which = if full {
-            "the full sample"
-        } else {
-            "the sample without optional fields"
-        };
+        let which = if full { "the full sample" } else { "the sample without optional fields" };
         let mut say = |line: Option<usize>, problem: String, advice: &str| {
             let problem = format!("with {which}: {problem}");
-            mistakes.insert(TemplateMistake {
-                file: shown(path),
-                line,
-                problem,
-                advice: advice.to_owned(),
-            });
+            mistakes.insert(TemplateMistake { file: shown(path), line, problem, advice: advice.to_owned() });
         };
         match part_in_words(registry, part, &sample::view(shape, tag, full)) {
-            Err(failed) => say(
-                failed.line,
-                failed.problem,
-                "mend the template until both samples render",
-            ),
-            Ok(words) if words.trim().is_empty() => {
-                say(None, "nothing comes out".into(), "say something")
-            }
+            Err(failed) => say(failed.line, failed.problem, "mend the template until both samples render"),
+            Ok(words) if words.trim().is_empty() => say(None, "nothing comes out".into(), "say something"),
             Ok(words) => {
                 if !full && ["null", "[object]"].iter().any(|w| words.contains(w)) {
-                    say(
-                        None,
-                        "an absent field shows".into(),
-                        "put it inside {{#if …}}",
-                    );
+                    say(None, "an absent field shows".into(), "put it inside {{#if …}}");
                 }
                 if part == Part::Html && !words.contains(&format!("lang=\"{tag}\"")) {
-                    say(
-                        None,
-                        format!("no lang=\"{tag}\""),
-                        "use {{#> layout}}, or put it on <html>",
-                    );
+                    say(None, format!("no lang=\"{tag}\""), "use {{#> layout}}, or put it on <html>");
                 }
             }
         }

@@ -102,11 +102,7 @@ pub struct Localised {
 impl Localised {
     /// The text in `language`; Chinese for any but `en`.
     pub fn in_language(&self, language: &str) -> &str {
-        if language == "en" {
-            &self.en
-        } else {
-            &self.zh_cn
-        }
+        if language == "en" { &self.en } else { &self.zh_cn }
     }
 }
 
@@ -147,12 +143,7 @@ pub struct NoticeView {
 // A view holds personal data; what logs and panics print of it does not.
 impl fmt::Debug for NoticeView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let NoticeView {
-            kind,
-            language,
-            reference,
-            ..
-        } = self;
+        let NoticeView { kind, language, reference, .. } = self;
         write!(f, "NoticeView({kind}, {language}, {reference})")
     }
 }

@@ -5,9 +5,7 @@ use chrono::{DateTime, NaiveDate};
 use serde_json::{Map, Value, json};
 
 use super::helpers::{Language, money};
-use super::{
-    Committee, Field, FieldType, Localised, MAX_REFERENCE_CHARACTERS, NoticeView, Recipient, Shape,
-};
+use super::{Committee, Field, FieldType, Localised, MAX_REFERENCE_CHARACTERS, NoticeView, Recipient, Shape};
 
 /// The names outside `data` that every template may use; true when the value may be absent.
 pub(super) const COMMON: [(&str, FieldType, bool); 9] = [
@@ -45,11 +43,7 @@ pub(super) fn context(view: &NoticeView) -> Value {
 /// The view with every field of `shape` in its data, or the field that does not fit and why.
 pub(super) fn fitted(shape: &Shape, view: &NoticeView) -> Result<NoticeView, (String, String)> {
     let no = |field: &str, why: &str| Err((field.to_owned(), why.to_owned()));
-    if let Some(name) = view
-        .data
-        .keys()
-        .find(|name| shape.fields.iter().all(|f| f.name != **name))
-    {
+    if let Some(name) = view.data.keys().find(|name| shape.fields.iter().all(|f| f.name != **name)) {
         return no(name, "is not a field of this notice");
     }
     if !is_date(&view.issued_on) {
@@ -84,9 +78,7 @@ fn fits(ty: &FieldType, value: &Value) -> bool {
         FieldType::Instant => text.is_some_and(|t| DateTime::parse_from_rfc3339(t).is_ok()),
         FieldType::Bool => value.is_boolean(),
         FieldType::Choice(keys) => text.is_some_and(|t| keys.iter().any(|k| k == t)),
-        FieldType::TextList => value
-            .as_array()
-            .is_some_and(|list| list.iter().all(Value::is_string)),
+        FieldType::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
     }
 }
 
@@ -105,36 +97,21 @@ fn expected(ty: &FieldType) -> &'static str {
 
 /// A notice of this shape: with everything (`full`), or with every optional field absent.
 pub(super) fn view(shape: &Shape, language: &str, full: bool) -> NoticeView {
-    let words = if language == "en" {
-        "sample words"
-    } else {
-        "示例文字"
-    };
+    let words = if language == "en" { "sample words" } else { "示例文字" };
     let given = |text: &str| full.then(|| text.to_owned());
     NoticeView {
         kind: shape.kind.clone(),
         code: "N00".into(),
         language: language.into(),
-        recipient: Recipient {
-            name: words.into(),
-            side: given("patient_side"),
-            role: given("director"),
-        },
+        recipient: Recipient { name: words.into(), side: given("patient_side"), role: given("director") },
         committee: Committee {
-            name: Localised {
-                zh_cn: "示例县医疗纠纷人民调解委员会".into(),
-                en: "Sample County Mediation Committee".into(),
-            },
+            name: Localised { zh_cn: "示例县医疗纠纷人民调解委员会".into(), en: "Sample County Mediation Committee".into() },
             phone: "0000-1234567".into(),
             address: words.into(),
         },
         reference: "R".repeat(MAX_REFERENCE_CHARACTERS),
         issued_on: "2026-03-02".into(),
-        data: shape
-            .fields
-            .iter()
-            .map(|f| (f.name.clone(), value(f, words, full)))
-            .collect::<Map<_, _>>(),
+        data: shape.fields.iter().map(|f| (f.name.clone(), value(f, words, full))).collect::<Map<_, _>>(),
         correction_of: given("0-1"),
     }
 }

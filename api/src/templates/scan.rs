@@ -10,10 +10,8 @@ use super::MAX_NESTING;
 const MAX_BRACKETS: usize = 8;
 
 /// What would make a mail fetch something, follow something or run something.
-const REMOTE: [&str; 15] = [
-    "<script", "<img", "<link", "<iframe", "<object", "<embed", "<form", "<video", "<audio",
-    "<base", "src=", "srcset=", "href=", "url(", "@import",
-];
+const REMOTE: [&str; 15] =
+    ["<script", "<img", "<link", "<iframe", "<object", "<embed", "<form", "<video", "<audio", "<base", "src=", "srcset=", "href=", "url(", "@import"];
 
 /// One finding of the scan.
 pub(super) struct Finding {
@@ -26,14 +24,7 @@ pub(super) struct Finding {
 
 /// Reads `source` and says what is wrong with its tags; `html` adds the rules for HTML.
 pub(super) fn scan(source: &str, html: bool) -> Vec<Finding> {
-    let mut scan = Scan {
-        source,
-        html,
-        at: 0,
-        open: Vec::new(),
-        inside_html_tag: false,
-        found: Vec::new(),
-    };
+    let mut scan = Scan { source, html, at: 0, open: Vec::new(), inside_html_tag: false, found: Vec::new() };
     scan.run();
     if html {
         scan.remote();
@@ -57,11 +48,7 @@ impl Scan<'_> {
         while let Some(offset) = source[self.at..].find("{{") {
             let start = self.at + offset;
             self.plain(self.at, start);
-            let backslashes = source[self.at..start]
-                .bytes()
-                .rev()
-                .take_while(|b| *b == b'\\')
-                .count();
+            let backslashes = source[self.at..start].bytes().rev().take_while(|b| *b == b'\\').count();
             if backslashes == 1 {
                 let rest = &source[start..];
                 self.at = start + if rest.starts_with("{{{{") { 4 } else { 2 };
@@ -78,19 +65,12 @@ impl Scan<'_> {
         let source = self.source;
         let line = self.line(start);
         if source[start..].starts_with("{{{{") {
-            self.add(
-                line,
-                "a raw block {{{{…}}}} is not used here",
-                "write \\{{ for braces that stay as they are",
-                true,
-            );
+            self.add(line, "a raw block {{{{…}}}} is not used here", "write \\{{ for braces that stay as they are", true);
             return false;
         }
         if source[start..].starts_with("{{!") {
             let long = source[start + 3..].trim_start().starts_with("--");
-            let end = long
-                .then(|| source[start..].find("--}}").map(|i| i + 4))
-                .flatten();
+            let end = long.then(|| source[start..].find("--}}").map(|i| i + 4)).flatten();
             let end = end.or_else(|| source[start..].find("}}").map(|i| i + 2));
             self.at = start + end.unwrap_or(source.len() - start);
             return true;
@@ -98,33 +78,15 @@ impl Scan<'_> {
         let Some(end) = self.end_of_tag(start + 2, line) else {
             return false;
         };
-        let inner = source[start + 2..end]
-            .trim_start()
-            .trim_start_matches('~')
-            .trim_start();
+        let inner = source[start + 2..end].trim_start().trim_start_matches('~').trim_start();
         if self.html && self.inside_html_tag {
-            self.add(
-                line,
-                "a {{…}} stands inside an HTML tag",
-                "put values between tags, where they are escaped",
-                false,
-            );
+            self.add(line, "a {{…}} stands inside an HTML tag", "put values between tags, where they are escaped", false);
         }
         match inner.as_bytes().first() {
-            Some(b'{' | b'&') => self.add(
-                line,
-                "{{{…}}} or {{&…}} prints a value unescaped",
-                "write {{…}}",
-                false,
-            ),
+            Some(b'{' | b'&') => self.add(line, "{{{…}}} or {{&…}} prints a value unescaped", "write {{…}}", false),
             Some(b'#') => {
                 if inner[1..].trim_start().starts_with('*') {
-                    self.add(
-                        line,
-                        "{{#*…}} defines a partial on the fly",
-                        "put it into a file under _shared",
-                        true,
-                    );
+                    self.add(line, "{{#*…}} defines a partial on the fly", "put it into a file under _shared", true);
                 }
                 self.open.push(1);
             }
@@ -133,30 +95,17 @@ impl Scan<'_> {
                 self.open.pop();
             }
             Some(b'^') => self.chain(),
-            _ if inner
-                .strip_prefix("else")
-                .is_some_and(|r| !r.starts_with(|c: char| c.is_alphanumeric() || c == '_')) =>
-            {
+            _ if inner.strip_prefix("else").is_some_and(|r| !r.starts_with(|c: char| c.is_alphanumeric() || c == '_')) => {
                 self.chain();
             }
             _ => {}
         }
         if self.open.iter().sum::<usize>() > MAX_NESTING {
             let problem = format!("blocks nest deeper than {MAX_NESTING}");
-            self.add(
-                line,
-                &problem,
-                "split the template, or use fewer conditions",
-                true,
-            );
+            self.add(line, &problem, "split the template, or use fewer conditions", true);
             return false;
         }
-        self.at = end
-            + if source[end..].starts_with("}}}") {
-                3
-            } else {
-                2
-            };
+        self.at = end + if source[end..].starts_with("}}}") { 3 } else { 2 };
         true
     }
 
@@ -183,23 +132,13 @@ impl Scan<'_> {
                 b'(' | b'{' => brackets += 1,
                 b')' | b'}' => brackets = brackets.saturating_sub(1),
                 b'[' => {
-                    self.add(
-                        line,
-                        "[…] inside {{…}} is not used here",
-                        "write the plain name",
-                        true,
-                    );
+                    self.add(line, "[…] inside {{…}} is not used here", "write the plain name", true);
                     return None;
                 }
                 _ => {}
             }
             if brackets > MAX_BRACKETS {
-                self.add(
-                    line,
-                    "too many brackets inside {{…}}",
-                    "split the condition",
-                    true,
-                );
+                self.add(line, "too many brackets inside {{…}}", "split the condition", true);
                 return None;
             }
             i += 1;
@@ -219,8 +158,7 @@ impl Scan<'_> {
                 '<' => {
                     let next = text[i + 1..].chars().next();
                     // At the very end a {{…}} follows: an element name made from a value.
-                    self.inside_html_tag =
-                        next.is_none_or(|n| n.is_ascii_alphabetic() || n == '/' || n == '!');
+                    self.inside_html_tag = next.is_none_or(|n| n.is_ascii_alphabetic() || n == '/' || n == '!');
                 }
                 '>' => self.inside_html_tag = false,
                 _ => {}
@@ -233,12 +171,7 @@ impl Scan<'_> {
         for needle in REMOTE {
             if let Some(at) = lower.find(needle) {
                 let problem = format!("{needle} makes a mail load, link or run something");
-                self.add(
-                    self.line(at),
-                    &problem,
-                    "use words and inline style only",
-                    false,
-                );
+                self.add(self.line(at), &problem, "use words and inline style only", false);
             }
         }
     }
@@ -248,11 +181,6 @@ impl Scan<'_> {
     }
 
     fn add(&mut self, line: usize, problem: &str, advice: &str, fatal: bool) {
-        self.found.push(Finding {
-            line,
-            problem: problem.to_owned(),
-            advice: advice.to_owned(),
-            fatal,
-        });
+        self.found.push(Finding { line, problem: problem.to_owned(), advice: advice.to_owned(), fatal });
     }
 }

@@ -41,17 +41,11 @@ impl Check<'_> {
                 match (name, &inner.params[..]) {
                     ("eq" | "ne", [left, right]) => self.comparison(left, right, scope, place),
                     ("and" | "or", params) if params.len() > 1 => {
-                        params
-                            .iter()
-                            .for_each(|param| self.condition(param, scope, place));
+                        params.iter().for_each(|param| self.condition(param, scope, place));
                     }
                     ("not", [one]) => self.condition(one, scope, place),
                     _ if CONDITIONS.contains(&name) => {
-                        self.say(
-                            place,
-                            format!("({name} …) has a wrong number of values"),
-                            "write (eq A B), (and A B), (not A)",
-                        );
+                        self.say(place, format!("({name} …) has a wrong number of values"), "write (eq A B), (and A B), (not A)");
                         return Term::Wrong;
                     }
                     _ => {
@@ -63,51 +57,32 @@ impl Check<'_> {
                 Term::Condition
             }
             _ => {
-                self.say(
-                    place,
-                    "a kind of value that is not used here",
-                    "name a field",
-                );
+                self.say(place, "a kind of value that is not used here", "name a field");
                 Term::Wrong
             }
         }
     }
 
     fn named(&mut self, name: &str, scope: &Scope, place: Place<'_>) -> Term {
-        self.lookup(name, scope, place)
-            .map_or(Term::Wrong, |slot| Term::Field(name.to_owned(), slot))
+        self.lookup(name, scope, place).map_or(Term::Wrong, |slot| Term::Field(name.to_owned(), slot))
     }
 
     fn comparison(&mut self, left: &Parameter, right: &Parameter, scope: &Scope, place: Place<'_>) {
-        let (left, right) = (
-            self.term(left, scope, place),
-            self.term(right, scope, place),
-        );
+        let (left, right) = (self.term(left, scope, place), self.term(right, scope, place));
         match (&left, &right) {
             (Term::Wrong, _) | (_, Term::Wrong) => {}
             (Term::Field(_, a), Term::Field(_, b)) if a.ty == b.ty => {}
-            (Term::Field(name, slot), Term::Literal(value))
-            | (Term::Literal(value), Term::Field(name, slot)) => match (&slot.ty, value) {
+            (Term::Field(name, slot), Term::Literal(value)) | (Term::Literal(value), Term::Field(name, slot)) => match (&slot.ty, value) {
                 (FieldType::Choice(keys), Value::String(key)) => {
                     if !keys.contains(key) {
                         let advice = suggest(key, keys.iter().map(String::as_str));
                         self.say(place, format!("{name} is never {key}"), advice);
                     }
                 }
-                (FieldType::Text, Value::String(_))
-                | (FieldType::Int, Value::Number(_))
-                | (FieldType::Bool, Value::Bool(_)) => {}
-                (ty, _) => self.say(
-                    place,
-                    format!("{name} is {} and is compared with something else", kind(ty)),
-                    "compare values of one type",
-                ),
+                (FieldType::Text, Value::String(_)) | (FieldType::Int, Value::Number(_)) | (FieldType::Bool, Value::Bool(_)) => {}
+                (ty, _) => self.say(place, format!("{name} is {} and is compared with something else", kind(ty)), "compare values of one type"),
             },
-            _ => self.say(
-                place,
-                "two values that cannot be compared",
-                "compare a field with a text or with a field of its type",
-            ),
+            _ => self.say(place, "two values that cannot be compared", "compare a field with a text or with a field of its type"),
         }
     }
 
@@ -115,22 +90,12 @@ impl Check<'_> {
         if let Some(slot) = scope.names.get(name) {
             return Some(slot.clone());
         }
-        let of_notice = name
-            .strip_prefix("data.")
-            .is_some_and(|n| self.shape.fields.iter().any(|f| f.name == n))
+        let of_notice = name.strip_prefix("data.").is_some_and(|n| self.shape.fields.iter().any(|f| f.name == n))
             || sample::COMMON.iter().any(|(common, ..)| *common == name);
         if self.subject && of_notice {
-            self.say(
-                place,
-                format!("{name} in a subject"),
-                "a subject names nothing but reference and correction_of",
-            );
+            self.say(place, format!("{name} in a subject"), "a subject names nothing but reference and correction_of");
         } else if place.in_each && of_notice {
-            self.say(
-                place,
-                format!("{name} inside {{{{#each}}}}"),
-                "only this, @index, @first and @last are known here",
-            );
+            self.say(place, format!("{name} inside {{{{#each}}}}"), "only this, @index, @first and @last are known here");
         } else {
             let advice = suggest(name, scope.names.keys().map(String::as_str));
             self.say(place, format!("unknown name {name}"), advice);
@@ -142,9 +107,7 @@ impl Check<'_> {
 /// The names that are certainly there when this condition holds.
 pub(super) fn present_when_true(param: &Parameter) -> BTreeSet<String> {
     match param {
-        Parameter::Path(_) | Parameter::Name(_) => {
-            param.as_name().map(str::to_owned).into_iter().collect()
-        }
+        Parameter::Path(_) | Parameter::Name(_) => param.as_name().map(str::to_owned).into_iter().collect(),
         Parameter::Subexpression(inner) => {
             let TemplateElement::Expression(inner) = inner.as_element() else {
                 return BTreeSet::new();

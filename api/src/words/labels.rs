@@ -58,9 +58,16 @@ impl Labels<'_> {
     pub fn who(&self, name: &str) -> String {
         let file = &self.definition.file;
         let own = || name.strip_prefix("this.").and_then(|seat| self.definition.kinds.values().find_map(|k| k.def.seats.get(seat)));
-        let title = file.roles.get(name).map(|r| &r.title).or_else(|| file.sides.get(name).map(|s| &s.title)).or_else(|| file.seats.get(name).map(|s| &s.title));
+        let title = file
+            .roles
+            .get(name)
+            .map(|r| &r.title)
+            .or_else(|| file.sides.get(name).map(|s| &s.title))
+            .or_else(|| file.seats.get(name).map(|s| &s.title));
         let title = title.or_else(|| own().map(|s| &s.title));
-        title.and_then(|t| self.text(t)).unwrap_or_else(|| if name == "engine" { self.words.term(self.language, "engine").to_owned() } else { name.to_owned() })
+        title
+            .and_then(|t| self.text(t))
+            .unwrap_or_else(|| if name == "engine" { self.words.term(self.language, "engine").to_owned() } else { name.to_owned() })
     }
 
     /// An action: its title, or its name.

@@ -9,10 +9,7 @@ use chrono::{DateTime, Days, Months, NaiveDate, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
 use super::terms::in_range;
-use super::{
-    Calendar, CountError, Due, MAX_DAYS, Measure, Moment, Outcome, PauseMoment, Reason, Rule,
-    SkipReason, Skipped, Unit,
-};
+use super::{Calendar, CountError, Due, MAX_DAYS, Measure, Moment, Outcome, PauseMoment, Reason, Rule, SkipReason, Skipped, Unit};
 
 const SECONDS_PER_HOUR: u32 = 3600;
 /// Hours that fit into [`MAX_DAYS`].
@@ -31,24 +28,9 @@ pub fn due(calendar: &Calendar, zone: Tz, rule: &Rule<'_>) -> Result<Due, CountE
 ///
 /// # Errors
 /// As [`due`].
-pub fn at_share(
-    calendar: &Calendar,
-    zone: Tz,
-    rule: &Rule<'_>,
-    percent: u32,
-) -> Result<Due, CountError> {
-    let rule = Rule {
-        roll: false,
-        ..*rule
-    };
-    count(
-        calendar,
-        zone,
-        &rule,
-        Share {
-            percent: percent.clamp(1, 100),
-        },
-    )
+pub fn at_share(calendar: &Calendar, zone: Tz, rule: &Rule<'_>, percent: u32) -> Result<Due, CountError> {
+    let rule = Rule { roll: false, ..*rule };
+    count(calendar, zone, &rule, Share { percent: percent.clamp(1, 100) })
 }
 
 /// How much of a rule is used up when a moment ends, in the rule's [`Measure`] and at most the whole: what a pause or
@@ -56,22 +38,10 @@ pub fn at_share(
 ///
 /// # Errors
 /// As [`due`].
-pub fn used_by(
-    calendar: &Calendar,
-    zone: Tz,
-    rule: &Rule<'_>,
-    at: Moment,
-) -> Result<u32, CountError> {
+pub fn used_by(calendar: &Calendar, zone: Tz, rule: &Rule<'_>, at: Moment) -> Result<u32, CountError> {
     let mut pauses = rule.pauses.to_vec();
     pauses.push(PauseMoment { from: at, to: None });
-    let stopped = due(
-        calendar,
-        zone,
-        &Rule {
-            pauses: &pauses,
-            ..*rule
-        },
-    )?;
+    let stopped = due(calendar, zone, &Rule { pauses: &pauses, ..*rule })?;
     Ok(stopped.used())
 }
 
@@ -79,11 +49,7 @@ pub fn used_by(
 ///
 /// # Errors
 /// When `from` lies before the calendar's first day or the range is longer than [`MAX_DAYS`].
-pub fn working_days_between(
-    calendar: &Calendar,
-    from: NaiveDate,
-    to: NaiveDate,
-) -> Result<u32, CountError> {
+pub fn working_days_between(calendar: &Calendar, from: NaiveDate, to: NaiveDate) -> Result<u32, CountError> {
     covered(calendar, from)?;
     in_range(to)?;
     if (to - from).num_days() > i64::from(MAX_DAYS) {
@@ -115,18 +81,12 @@ impl Share {
 
 fn count(calendar: &Calendar, zone: Tz, rule: &Rule<'_>, share: Share) -> Result<Due, CountError> {
     rule.length.check()?;
-    let n = rule
-        .extensions
-        .iter()
-        .try_fold(rule.length.n, |sum, more| sum.checked_add(*more))
-        .ok_or(CountError::TooLong)?;
+    let n = rule.extensions.iter().try_fold(rule.length.n, |sum, more| sum.checked_add(*more)).ok_or(CountError::TooLong)?;
     let start = covered(calendar, rule.start.date(zone)?)?;
     // Months and years become the days up to the matching day, which pauses then shift one by one.
     let days_in_months = |each: u32| -> Result<u32, CountError> {
         let months = n.checked_mul(each).ok_or(CountError::TooLong)?;
-        let end = start
-            .checked_add_months(Months::new(months))
-            .ok_or(CountError::OutOfRange)?;
+        let end = start.checked_add_months(Months::new(months)).ok_or(CountError::OutOfRange)?;
         u32::try_from((end - start).num_days()).map_err(|_| CountError::OutOfRange)
     };
     let (measure, total) = match rule.length.unit {
@@ -145,12 +105,7 @@ fn count(calendar: &Calendar, zone: Tz, rule: &Rule<'_>, share: Share) -> Result
         Ok((pause.from.date(zone)?, to))
     });
     let pauses = merge(start, pauses.collect::<Result<_, CountError>>()?)?;
-    let mut walk = Walk {
-        calendar,
-        due: Due::new(measure, share.of(total)),
-        segment: (start, 0),
-        used: 0,
-    };
+    let mut walk = Walk { calendar, due: Due::new(measure, share.of(total)), segment: (start, 0), used: 0 };
     match walk.run(start, &pauses)? {
         None => {
             let used = walk.used;
@@ -159,15 +114,8 @@ fn count(calendar: &Calendar, zone: Tz, rule: &Rule<'_>, share: Share) -> Result
         }
         Some(counted_to) => {
             walk.due.counted_to = Some(counted_to);
-            let last_day = if rule.roll {
-                walk.roll(counted_to)?
-            } else {
-                counted_to
-            };
-            walk.due.outcome = Outcome::Running {
-                last_day,
-                due_at: end_of_day(last_day, zone)?,
-            };
+            let last_day = if rule.roll { walk.roll(counted_to)? } else { counted_to };
+            walk.due.outcome = Outcome::Running { last_day, due_at: end_of_day(last_day, zone)? };
         }
     }
     Ok(walk.due)
@@ -184,11 +132,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Walks until the whole is used, and gives that day; none if an open pause comes first.
-    fn run(
-        &mut self,
-        start: NaiveDate,
-        pauses: &[Span<NaiveDate>],
-    ) -> Result<Option<NaiveDate>, CountError> {
+    fn run(&mut self, start: NaiveDate, pauses: &[Span<NaiveDate>]) -> Result<Option<NaiveDate>, CountError> {
         let mut pauses = pauses.iter().peekable();
         let mut date = start;
         for _ in 0..MAX_DAYS {
@@ -218,11 +162,7 @@ impl Walk<'_> {
         let mut date = from;
         while date < to {
             date = next(date)?;
-            self.due.skipped.push(Skipped {
-                date,
-                reason: SkipReason::Paused,
-                rolled: false,
-            });
+            self.due.skipped.push(Skipped { date, reason: SkipReason::Paused, rolled: false });
         }
         Ok(date)
     }
@@ -259,11 +199,7 @@ impl Walk<'_> {
     }
 
     fn skip(&mut self, date: NaiveDate, reason: SkipReason, rolled: bool) {
-        self.due.skipped.push(Skipped {
-            date,
-            reason,
-            rolled,
-        });
+        self.due.skipped.push(Skipped { date, reason, rolled });
     }
 
     fn close_segment(&mut self, to: NaiveDate) {
@@ -275,21 +211,14 @@ impl Walk<'_> {
 fn count_hours(zone: Tz, rule: &Rule<'_>, total: u32) -> Result<Due, CountError> {
     let start = rule.start.instant("start")?;
     let pauses = rule.pauses.iter().map(|pause| {
-        let to = pause
-            .to
-            .map(|to| to.instant("end of a pause"))
-            .transpose()?;
+        let to = pause.to.map(|to| to.instant("end of a pause")).transpose()?;
         Ok((pause.from.instant("beginning of a pause")?, to))
     });
     let pauses = merge(start, pauses.collect::<Result<_, CountError>>()?)?;
     let mut due = Due::new(Measure::Seconds, total);
     let whole = TimeDelta::seconds(i64::from(total));
     // Whole seconds so far, so that the stretches add up to the total whatever their fractions.
-    let seconds = |used: TimeDelta| {
-        u32::try_from(used.num_seconds())
-            .unwrap_or(total)
-            .min(total)
-    };
+    let seconds = |used: TimeDelta| u32::try_from(used.num_seconds()).unwrap_or(total).min(total);
     let (mut after, mut used) = (start, TimeDelta::zero());
     for (from, to) in pauses {
         let stretch = from - after;
@@ -299,17 +228,12 @@ fn count_hours(zone: Tz, rule: &Rule<'_>, total: u32) -> Result<Due, CountError>
         due.close_segment(after, from, seconds(used + stretch) - seconds(used));
         used += stretch;
         let Some(to) = to else {
-            due.outcome = Outcome::Paused {
-                used: seconds(used),
-                remaining: total - seconds(used),
-            };
+            due.outcome = Outcome::Paused { used: seconds(used), remaining: total - seconds(used) };
             return Ok(due);
         };
         after = to;
     }
-    let due_at = after
-        .checked_add_signed(whole - used)
-        .ok_or(CountError::OutOfRange)?;
+    let due_at = after.checked_add_signed(whole - used).ok_or(CountError::OutOfRange)?;
     let last_day = Moment::from(due_at).date(zone)?;
     due.close_segment(after, due_at, total - seconds(used));
     due.counted_to = Some(last_day);
@@ -321,18 +245,9 @@ fn count_hours(zone: Tz, rule: &Rule<'_>, total: u32) -> Result<Due, CountError>
 type Span<T> = (T, Option<T>);
 
 /// Pauses in order, without overlaps, without what lies before the start.
-fn merge<T: Copy + Ord + ToString>(
-    start: T,
-    mut pauses: Vec<Span<T>>,
-) -> Result<Vec<Span<T>>, CountError> {
-    if let Some((from, to)) = pauses
-        .iter()
-        .find_map(|(from, to)| to.filter(|to| to < from).map(|to| (from, to)))
-    {
-        return Err(CountError::PauseBackwards {
-            from: from.to_string(),
-            to: to.to_string(),
-        });
+fn merge<T: Copy + Ord + ToString>(start: T, mut pauses: Vec<Span<T>>) -> Result<Vec<Span<T>>, CountError> {
+    if let Some((from, to)) = pauses.iter().find_map(|(from, to)| to.filter(|to| to < from).map(|to| (from, to))) {
+        return Err(CountError::PauseBackwards { from: from.to_string(), to: to.to_string() });
     }
     pauses.sort_by_key(|(from, _)| *from);
     let mut merged: Vec<Span<T>> = Vec::with_capacity(pauses.len());
@@ -343,9 +258,7 @@ fn merge<T: Copy + Ord + ToString>(
         }
         match merged.last_mut() {
             // Nothing ends an open pause, whichever of the two is open.
-            Some((_, end)) if end.is_none_or(|end| from <= end) => {
-                *end = end.zip(to).map(|(one, other)| one.max(other))
-            }
+            Some((_, end)) if end.is_none_or(|end| from <= end) => *end = end.zip(to).map(|(one, other)| one.max(other)),
             _ => merged.push((from, to)),
         }
     }
@@ -355,35 +268,22 @@ fn merge<T: Copy + Ord + ToString>(
 fn covered(calendar: &Calendar, start: NaiveDate) -> Result<NaiveDate, CountError> {
     if start < calendar.first_day() {
         let (first_day, calendar) = (calendar.first_day(), calendar.name().to_owned());
-        return Err(CountError::BeforeFirstDay {
-            start,
-            first_day,
-            calendar,
-        });
+        return Err(CountError::BeforeFirstDay { start, first_day, calendar });
     }
     in_range(start)
 }
 
 fn next(date: NaiveDate) -> Result<NaiveDate, CountError> {
-    in_range(
-        date.checked_add_days(Days::new(1))
-            .ok_or(CountError::OutOfRange)?,
-    )
+    in_range(date.checked_add_days(Days::new(1)).ok_or(CountError::OutOfRange)?)
 }
 
 /// 24:00 of a day: the first instant of the next one.
 fn end_of_day(date: NaiveDate, zone: Tz) -> Result<DateTime<Utc>, CountError> {
-    let no_such_day = || CountError::NoSuchDay {
-        date,
-        zone: zone.name(),
-    };
+    let no_such_day = || CountError::NoSuchDay { date, zone: zone.name() };
     let midnight = next(date)?.and_hms_opt(0, 0, 0).ok_or_else(no_such_day)?;
     // Where clocks go forward at midnight the day begins later; no zone has ever left out more than a day.
     (0..=96)
-        .find_map(|quarters| {
-            zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters)))
-                .earliest()
-        })
+        .find_map(|quarters| zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarters))).earliest())
         .map(|instant| instant.with_timezone(&Utc))
         .ok_or_else(no_such_day)
 }

@@ -22,13 +22,7 @@ pub enum Unit {
 
 impl Unit {
     /// All units, in the order an error message lists them.
-    pub const ALL: [Unit; 5] = [
-        Unit::WorkingDays,
-        Unit::CalendarDays,
-        Unit::Hours,
-        Unit::Months,
-        Unit::Years,
-    ];
+    pub const ALL: [Unit; 5] = [Unit::WorkingDays, Unit::CalendarDays, Unit::Hours, Unit::Months, Unit::Years];
 
     /// The unit's word for one.
     pub fn singular(self) -> &'static str {
@@ -92,20 +86,13 @@ impl Length {
         if (1..=Length::MAX).contains(&self.n) {
             return Ok(());
         }
-        Err(LengthError {
-            text: self.to_string(),
-            right: format!("the number goes from 1 to {}", Length::MAX),
-        })
+        Err(LengthError { text: self.to_string(), right: format!("the number goes from 1 to {}", Length::MAX) })
     }
 }
 
 impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = if self.n == 1 {
-            self.unit.singular()
-        } else {
-            self.unit.plural()
-        };
+        let word = if self.n == 1 { self.unit.singular() } else { self.unit.plural() };
         write!(f, "{} {word}", self.n)
     }
 }
@@ -114,50 +101,26 @@ impl FromStr for Length {
     type Err = LengthError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |right: String| LengthError {
-            text: shorten(text),
-            right,
-        };
+        let wrong = |right: String| LengthError { text: shorten(text), right };
         let trimmed = text.trim();
-        let digits = trimmed.len()
-            - trimmed
-                .trim_start_matches(|c: char| c.is_ascii_digit())
-                .len();
+        let digits = trimmed.len() - trimmed.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, word) = trimmed.split_at(digits);
         if number.is_empty() {
-            return Err(wrong(
-                "write a number and a unit, such as \"30 working days\" or \"48 hours\"".into(),
-            ));
+            return Err(wrong("write a number and a unit, such as \"30 working days\" or \"48 hours\"".into()));
         }
         // A number too large for u32 is out of bounds all the same.
         let n = number.parse().unwrap_or(u32::MAX);
-        let word = word
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
-            .to_lowercase();
+        let word = word.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         if word == "day" || word == "days" {
-            let [working, calendar] =
-                [Unit::WorkingDays, Unit::CalendarDays].map(|unit| Length { n, unit });
-            return Err(wrong(format!(
-                "say which days, \"{working}\" or \"{calendar}\""
-            )));
+            let [working, calendar] = [Unit::WorkingDays, Unit::CalendarDays].map(|unit| Length { n, unit });
+            return Err(wrong(format!("say which days, \"{working}\" or \"{calendar}\"")));
         }
-        let Some(unit) = Unit::ALL
-            .into_iter()
-            .find(|unit| [unit.singular(), unit.plural()].contains(&word.as_str()))
-        else {
+        let Some(unit) = Unit::ALL.into_iter().find(|unit| [unit.singular(), unit.plural()].contains(&word.as_str())) else {
             let units = Unit::ALL.map(Unit::plural).join(", ");
-            let near = Unit::ALL
-                .into_iter()
-                .map(|unit| (strsim::damerau_levenshtein(&word, unit.plural()), unit))
-                .min();
+            let near = Unit::ALL.into_iter().map(|unit| (strsim::damerau_levenshtein(&word, unit.plural()), unit)).min();
             return Err(wrong(match near {
                 Some((distance, unit)) if distance <= 3 && word.len() > 2 => {
-                    format!(
-                        "did you mean \"{}\"? The units are {units}",
-                        Length { n, unit }
-                    )
+                    format!("did you mean \"{}\"? The units are {units}", Length { n, unit })
                 }
                 _ => format!("the units are {units}"),
             }));

@@ -30,10 +30,7 @@ use sha2::{Digest, Sha256};
 pub use count::{at_share, due, used_by, working_days_between};
 pub use length::{Length, LengthError, Unit};
 pub use parse::Mistake;
-pub use terms::{
-    CountError, Due, Measure, Moment, Outcome, Pause, PauseMoment, Rule, Segment, SkipReason,
-    Skipped,
-};
+pub use terms::{CountError, Due, Measure, Moment, Outcome, Pause, PauseMoment, Rule, Segment, SkipReason, Skipped};
 
 /// The most days any count may walk over, some 109 years. Longer counts are refused.
 pub const MAX_DAYS: u32 = 40_000;
@@ -178,18 +175,12 @@ impl Calendar {
     /// The name of a holiday in a language, else in zh-CN, else its key. For words such as `weekend`, which are no
     /// holidays, it gives the word back.
     pub fn holiday_name<'a>(&'a self, key: &'a str, language: &str) -> &'a str {
-        self.holidays
-            .get(key)
-            .and_then(|names| in_language(names, language))
-            .unwrap_or(key)
+        self.holidays.get(key).and_then(|names| in_language(names, language)).unwrap_or(key)
     }
 
     /// The official notice (or, for a year not yet published, the law) behind a year, if the file has that year.
     pub fn source(&self, year: i32) -> Option<&str> {
-        self.years
-            .get(&year)
-            .or_else(|| self.statutory.get(&year))
-            .map(|block| block.source.as_str())
+        self.years.get(&year).or_else(|| self.statutory.get(&year)).map(|block| block.source.as_str())
     }
 
     /// Lowercase hexadecimal SHA-256 of [`Calendar::canonical`]. Comments, order and layout do not change it.
@@ -205,24 +196,11 @@ impl Calendar {
             over: self.over.as_deref(),
             title: &self.title,
             holidays: &self.holidays,
-            years: self
-                .years
-                .iter()
-                .map(|(year, block)| (*year, block.canonical()))
-                .collect(),
-            statutory: self
-                .statutory
-                .iter()
-                .map(|(year, block)| (*year, block.canonical()))
-                .collect(),
-            every_year: by_key(
-                self.every_year
-                    .iter()
-                    .map(|((month, day), key)| (key, format!("{month:02}-{day:02}"))),
-            ),
+            years: self.years.iter().map(|(year, block)| (*year, block.canonical())).collect(),
+            statutory: self.statutory.iter().map(|(year, block)| (*year, block.canonical())).collect(),
+            every_year: by_key(self.every_year.iter().map(|((month, day), key)| (key, format!("{month:02}-{day:02}")))),
         };
-        serde_json::to_string(&canonical)
-            .expect("maps with text keys, and text, always have a JSON form")
+        serde_json::to_string(&canonical).expect("maps with text keys, and text, always have a JSON form")
     }
 
     /// The first covered day. Counts may not start earlier.
@@ -245,11 +223,7 @@ impl Calendar {
         let provisional = official.is_none();
         let holiday = match official.or_else(|| self.statutory.get(&date.year())) {
             Some(block) if block.makeup.contains(&date) => {
-                return Day {
-                    working: true,
-                    reason: Reason::MakeUp,
-                    provisional,
-                };
+                return Day { working: true, reason: Reason::MakeUp, provisional };
             }
             Some(block) => block.days_off.get(&date),
             None => self.every_year.get(&(date.month(), date.day())),
@@ -259,11 +233,7 @@ impl Calendar {
             None if is_weekend(date) => (false, Reason::Weekend),
             None => (true, Reason::Weekday),
         };
-        Day {
-            working,
-            reason,
-            provisional,
-        }
+        Day { working, reason, provisional }
     }
 
     /// This calendar with a local one laid over it, such as an autonomous county's own holidays.
@@ -276,44 +246,23 @@ impl Calendar {
         merged.name = format!("{}+{}", self.name, local.name);
         for (language, text) in &local.title {
             let title = merged.title.entry(language.clone()).or_default();
-            *title = if title.is_empty() {
-                text.clone()
-            } else {
-                format!("{title} + {text}")
-            };
+            *title = if title.is_empty() { text.clone() } else { format!("{title} + {text}") };
         }
         for (key, names) in &local.holidays {
-            merged
-                .holidays
-                .entry(key.clone())
-                .or_insert_with(|| names.clone());
+            merged.holidays.entry(key.clone()).or_insert_with(|| names.clone());
         }
         for (month_day, key) in &local.every_year {
             merged.every_year.insert(*month_day, key.clone());
         }
-        let later = local
-            .years
-            .keys()
-            .chain(local.statutory.keys())
-            .filter(|year| **year > self.last_published.year());
-        let years: BTreeSet<i32> = self
-            .years
-            .keys()
-            .chain(self.statutory.keys())
-            .chain(later)
-            .copied()
-            .collect();
+        let later = local.years.keys().chain(local.statutory.keys()).filter(|year| **year > self.last_published.year());
+        let years: BTreeSet<i32> = self.years.keys().chain(self.statutory.keys()).chain(later).copied().collect();
         for year in years {
             let over = local.block(year);
             if over.days_off.is_empty() && over.makeup.is_empty() {
                 continue;
             }
             let block = self.block(year).into_owned().overlay(&over);
-            let place = if self.years.contains_key(&year) {
-                &mut merged.years
-            } else {
-                &mut merged.statutory
-            };
+            let place = if self.years.contains_key(&year) { &mut merged.years } else { &mut merged.statutory };
             place.insert(year, block);
         }
         merged.seal();
@@ -332,17 +281,13 @@ impl Calendar {
         length.check()?;
         let months = |each: u32| -> Result<NaiveDate, CountError> {
             let months = length.n.checked_mul(each).ok_or(CountError::OutOfRange)?;
-            last_day
-                .checked_sub_months(Months::new(months))
-                .ok_or(CountError::OutOfRange)
+            last_day.checked_sub_months(Months::new(months)).ok_or(CountError::OutOfRange)
         };
         let date = match length.unit {
             Unit::Hours => return Err(CountError::HoursBeforeDay),
             Unit::Months => months(1)?,
             Unit::Years => months(12)?,
-            Unit::CalendarDays => last_day
-                .checked_sub_days(Days::new(u64::from(length.n)))
-                .ok_or(CountError::OutOfRange)?,
+            Unit::CalendarDays => last_day.checked_sub_days(Days::new(u64::from(length.n))).ok_or(CountError::OutOfRange)?,
             Unit::WorkingDays => {
                 let (mut date, mut left) = (last_day, length.n);
                 for _ in 0..MAX_DAYS {
@@ -369,19 +314,12 @@ impl Calendar {
         let days_off = self.every_year.iter().filter_map(|((month, day), key)| {
             Some((NaiveDate::from_ymd_opt(year, *month, *day)?, key.clone())) // none: 29 February in a plain year
         });
-        Cow::Owned(Year {
-            source: format!("every_year ({})", self.name),
-            days_off: days_off.collect(),
-            ..Year::default()
-        })
+        Cow::Owned(Year { source: format!("every_year ({})", self.name), days_off: days_off.collect(), ..Year::default() })
     }
 
     /// Recomputes what is derived from the rest. Called once, when all fields are in place.
     fn seal(&mut self) {
-        self.digest = Sha256::digest(self.canonical().as_bytes())
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        self.digest = Sha256::digest(self.canonical().as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     }
 }
 
@@ -408,11 +346,7 @@ impl Year {
         CanonicalYear {
             source: &self.source,
             remark: self.remark.as_deref(),
-            days_off: by_key(
-                self.days_off
-                    .iter()
-                    .map(|(date, key)| (key, date.to_string())),
-            ),
+            days_off: by_key(self.days_off.iter().map(|(date, key)| (key, date.to_string()))),
             makeup: &self.makeup,
         }
     }
@@ -451,10 +385,7 @@ fn by_key<'a>(days: impl Iterator<Item = (&'a String, String)>) -> BTreeMap<&'a 
 }
 
 fn in_language<'a>(names: &'a Names, language: &str) -> Option<&'a str> {
-    names
-        .get(language)
-        .or_else(|| names.get("zh-CN"))
-        .map(String::as_str)
+    names.get(language).or_else(|| names.get("zh-CN")).map(String::as_str)
 }
 
 fn is_weekend(date: NaiveDate) -> bool {

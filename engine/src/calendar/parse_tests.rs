@@ -6,82 +6,32 @@ use super::*;
 const README: &str = include_str!("../../../workflows/calendars/README.md");
 
 fn mistakes(source: &str) -> Vec<String> {
-    Calendar::parse(source)
-        .expect_err("a file with mistakes")
-        .iter()
-        .map(Mistake::to_string)
-        .collect()
+    Calendar::parse(source).expect_err("a file with mistakes").iter().map(Mistake::to_string).collect()
 }
 
 #[test]
 fn lengths_have_one_spelling() {
-    for text in [
-        "30 working days",
-        "5 calendar days",
-        "48 hours",
-        "3 years",
-        "1 month",
-        "1 working day",
-        "36500 calendar days",
-    ] {
+    for text in ["30 working days", "5 calendar days", "48 hours", "3 years", "1 month", "1 working day", "36500 calendar days"] {
         assert_eq!(length(text).to_string(), text);
         let json = format!("{text:?}");
-        assert_eq!(
-            serde_json::to_string(&serde_json::from_str::<Length>(&json).expect("a length"))
-                .expect("text"),
-            json
-        );
+        assert_eq!(serde_json::to_string(&serde_json::from_str::<Length>(&json).expect("a length")).expect("text"), json);
     }
     let told = |text: &str| text.parse::<Length>().expect_err("no length").to_string();
-    assert_eq!(
-        told("5 days"),
-        "\"5 days\" is not a length: say which days, \"5 working days\" or \"5 calendar days\""
-    );
-    assert_eq!(
-        told("1 working days"),
-        "\"1 working days\" is not a length: write \"1 working day\""
-    );
-    assert_eq!(
-        told("07 Hours"),
-        "\"07 Hours\" is not a length: write \"7 hours\""
-    );
+    assert_eq!(told("5 days"), "\"5 days\" is not a length: say which days, \"5 working days\" or \"5 calendar days\"");
+    assert_eq!(told("1 working days"), "\"1 working days\" is not a length: write \"1 working day\"");
+    assert_eq!(told("07 Hours"), "\"07 Hours\" is not a length: write \"7 hours\"");
     assert_eq!(
         told("30 workng days"),
         "\"30 workng days\" is not a length: did you mean \"30 working days\"? The units are working days, calendar days, hours, months, years"
     );
-    assert_eq!(
-        told("3 fortnights"),
-        "\"3 fortnights\" is not a length: the units are working days, calendar days, hours, months, years"
-    );
-    assert_eq!(
-        told("soon"),
-        "\"soon\" is not a length: write a number and a unit, such as \"30 working days\" or \"48 hours\""
-    );
-    assert_eq!(
-        told("0 hours"),
-        "\"0 hours\" is not a length: the number goes from 1 to 36500"
-    );
-    assert_eq!(
-        told("99999999999 hours"),
-        "\"99999999999 hours\" is not a length: the number goes from 1 to 36500"
-    );
-    for text in [
-        "",
-        " ",
-        "1",
-        "-1 hours",
-        "１ hour",
-        "1\u{a0}hour",
-        &"9".repeat(100_000),
-    ] {
+    assert_eq!(told("3 fortnights"), "\"3 fortnights\" is not a length: the units are working days, calendar days, hours, months, years");
+    assert_eq!(told("soon"), "\"soon\" is not a length: write a number and a unit, such as \"30 working days\" or \"48 hours\"");
+    assert_eq!(told("0 hours"), "\"0 hours\" is not a length: the number goes from 1 to 36500");
+    assert_eq!(told("99999999999 hours"), "\"99999999999 hours\" is not a length: the number goes from 1 to 36500");
+    for text in ["", " ", "1", "-1 hours", "１ hour", "1\u{a0}hour", &"9".repeat(100_000)] {
         assert!(text.parse::<Length>().is_err(), "{text:?}");
     }
-    assert!(
-        serde_json::from_str::<Length>("\"5 days\"")
-            .expect_err("no length")
-            .to_string()
-            .contains("say which days")
-    );
+    assert!(serde_json::from_str::<Length>("\"5 days\"").expect_err("no length").to_string().contains("say which days"));
 }
 
 #[test]
@@ -174,20 +124,11 @@ fn the_digest_rests_on_meaning_alone() {
     let again = Calendar::parse(&china.canonical()).expect("the canonical form is a calendar");
     assert_eq!(again, china);
     assert_eq!(again.canonical(), china.canonical());
-    let bare: String = CHINA
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-        .map(|line| format!("{line}\r\n"))
-        .collect();
+    let bare: String = CHINA.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(|line| format!("{line}\r\n")).collect();
     let layout = bare.replace("2024-01-01\r\n", "[2024-01-01..2024-01-01] # the same\r\n");
     assert_ne!(layout, CHINA);
-    assert_eq!(
-        Calendar::parse(&layout).expect("a calendar").digest(),
-        china.digest()
-    );
-    let moved =
-        Calendar::parse(&CHINA.replace("dragon_boat: 2024-06-10", "dragon_boat: 2024-06-11"))
-            .expect("a calendar");
+    assert_eq!(Calendar::parse(&layout).expect("a calendar").digest(), china.digest());
+    let moved = Calendar::parse(&CHINA.replace("dragon_boat: 2024-06-10", "dragon_boat: 2024-06-11")).expect("a calendar");
     assert_ne!(moved.digest(), china.digest());
     // The default for every_year is spelled out in the canonical form, so it survives the way there and back.
     let small = china_with_year(2026);
@@ -214,48 +155,18 @@ years:
     let both = china.overlay(&local);
     assert_eq!((both.name(), both.over()), ("china+county", None));
     assert_eq!(both.title("zh-CN"), "中国大陆工作日 + 县");
-    assert_eq!(
-        (both.first_day(), both.last_published()),
-        (china.first_day(), china.last_published())
-    );
+    assert_eq!((both.first_day(), both.last_published()), (china.first_day(), china.last_published()));
     let told = |date| both.day(d(date)).reason.to_string();
     assert_eq!(told("2026-04-07"), "county_day");
-    assert_eq!(
-        told("2026-02-14"),
-        "county_day",
-        "a local day off takes back a national make-up day"
-    );
-    assert_eq!(
-        told("2026-02-22"),
-        "make_up",
-        "a local make-up day takes back a national day off"
-    );
+    assert_eq!(told("2026-02-14"), "county_day", "a local day off takes back a national make-up day");
+    assert_eq!(told("2026-02-22"), "make_up", "a local make-up day takes back a national day off");
     assert_eq!(told("2026-02-23"), "spring_festival");
     assert_eq!(told("2025-04-07"), "weekday");
-    assert_eq!(
-        both.day(d("2027-04-07")),
-        Day {
-            working: false,
-            reason: Reason::Holiday("county_day".into()),
-            provisional: true
-        }
-    );
-    assert_eq!(
-        told("2027-02-05"),
-        "spring_festival",
-        "the statutory days stay"
-    );
+    assert_eq!(both.day(d("2027-04-07")), Day { working: false, reason: Reason::Holiday("county_day".into()), provisional: true });
+    assert_eq!(told("2027-02-05"), "spring_festival", "the statutory days stay");
     assert_eq!(told("2029-04-06"), "county_day");
-    assert_eq!(
-        told("2029-10-01"),
-        "national_day",
-        "the days of every year stay"
-    );
-    assert_eq!(
-        both.holiday_name("spring_festival", "zh-CN"),
-        "春节",
-        "national names stay"
-    );
+    assert_eq!(told("2029-10-01"), "national_day", "the days of every year stay");
+    assert_eq!(both.holiday_name("spring_festival", "zh-CN"), "春节", "national names stay");
     assert_ne!(both.digest(), china.digest());
     assert_eq!(Calendar::parse(&both.canonical()).as_ref(), Ok(&both));
     assert_eq!(china.overlay(&local), both);
@@ -265,27 +176,10 @@ years:
 fn the_example_in_the_readme_is_a_calendar() {
     let (_, rest) = README.split_once("```yaml\n").expect("an example");
     let (example, _) = rest.split_once("```").expect("its end");
-    let local: Calendar = example
-        .parse()
-        .unwrap_or_else(|mistakes: Mistakes| panic!("README.md:\n{mistakes}"));
+    let local: Calendar = example.parse().unwrap_or_else(|mistakes: Mistakes| panic!("README.md:\n{mistakes}"));
     let both = china().overlay(&local);
     assert!(local.over() == Some("china") && !both.day(d("2026-04-07")).working);
-    for key in [
-        "calendar",
-        "over",
-        "title",
-        "holidays",
-        "years",
-        "statutory",
-        "every_year",
-        "source",
-        "remark",
-        "days_off",
-        "makeup",
-    ] {
-        assert!(
-            README.contains(&format!("| `{key}` |")),
-            "README.md does not explain {key}"
-        );
+    for key in ["calendar", "over", "title", "holidays", "years", "statutory", "every_year", "source", "remark", "days_off", "makeup"] {
+        assert!(README.contains(&format!("| `{key}` |")), "README.md does not explain {key}");
     }
 }

@@ -78,10 +78,7 @@ pub struct PauseMoment {
 
 impl From<Pause> for PauseMoment {
     fn from(pause: Pause) -> Self {
-        PauseMoment {
-            from: pause.from.into(),
-            to: pause.to.map(Moment::from),
-        }
+        PauseMoment { from: pause.from.into(), to: pause.to.map(Moment::from) }
     }
 }
 
@@ -104,13 +101,7 @@ pub struct Rule<'a> {
 impl<'a> Rule<'a> {
     /// A rule without extensions, pauses or rolling; set the others as fields.
     pub fn new(start: impl Into<Moment>, length: &'a Length) -> Rule<'a> {
-        Rule {
-            start: start.into(),
-            length,
-            extensions: &[],
-            pauses: &[],
-            roll: false,
-        }
+        Rule { start: start.into(), length, extensions: &[], pauses: &[], roll: false }
     }
 }
 
@@ -298,10 +289,7 @@ pub enum CountError {
 impl Due {
     pub(super) fn new(measure: Measure, total: u32) -> Due {
         Due {
-            outcome: Outcome::Paused {
-                used: 0,
-                remaining: total,
-            },
+            outcome: Outcome::Paused { used: 0, remaining: total },
             measure,
             total,
             segments: Vec::new(),
@@ -312,12 +300,7 @@ impl Due {
         }
     }
 
-    pub(super) fn close_segment(
-        &mut self,
-        after: impl Into<Moment>,
-        to: impl Into<Moment>,
-        used: u32,
-    ) {
+    pub(super) fn close_segment(&mut self, after: impl Into<Moment>, to: impl Into<Moment>, used: u32) {
         let (after, to) = (after.into(), to.into());
         if after != to {
             self.segments.push(Segment { after, to, used });
@@ -326,9 +309,5 @@ impl Due {
 }
 
 pub(super) fn in_range(date: NaiveDate) -> Result<NaiveDate, CountError> {
-    if YEARS.contains(&date.year()) {
-        Ok(date)
-    } else {
-        Err(CountError::OutOfRange)
-    }
+    if YEARS.contains(&date.year()) { Ok(date) } else { Err(CountError::OutOfRange) }
 }

@@ -160,7 +160,9 @@ const NAME_MAX_CHARS: usize = 120;
 fn person(draft: &mut Draft<'_>, mut input: BTreeMap<String, Value>, acted: Acted, legal_at: LegalTime) -> Result<(), Refusals> {
     let name = text(&input, "name");
     if name.trim().is_empty() || name.chars().count() > NAME_MAX_CHARS || name.contains(['\n', '\t']) {
-        return Err(vec![Refusal::new(Code::Input, "name").field("input.name").detail("expected", format!("one line of 1 to {NAME_MAX_CHARS} characters"))]);
+        return Err(vec![
+            Refusal::new(Code::Input, "name").field("input.name").detail("expected", format!("one line of 1 to {NAME_MAX_CHARS} characters")),
+        ]);
     }
     let email = text(&input, "email");
     let at = email.find('@').unwrap_or(0);

@@ -82,7 +82,9 @@ fn fall_due(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, run: &clock::R
     let legal_at = LegalTime::At(due).or_later(last);
     let last_day = run.last_day().unwrap_or_else(|| due.date_naive());
     let fired = |moved| What::DeadlineFired { run: run.id.clone(), last_day, moved };
-    let Some((kind, deadline)) = clock::declared(rules, case, &run.id) else { return Err(vec![Refusal::new(Code::Deadline, run.id.deadline.clone())]) };
+    let Some((kind, deadline)) = clock::declared(rules, case, &run.id) else {
+        return Err(vec![Refusal::new(Code::Deadline, run.id.deadline.clone())]);
+    };
     for name in &deadline.fires {
         let transition = &kind.transitions[name.as_str()];
         if !obstacles(rules, case, kind, transition, Target::In(id), None, legal_at).is_empty() {

@@ -162,10 +162,12 @@ fn run(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &De
     let held = due_at.is_some_and(|at| known_since >= at.fixed_offset());
     let acts_at = match (due_at, held) {
         (None, _) => None,
-        (Some(_), true) => match late.and_then(|l| count(rules, zone, LegalTime::On(known_since.with_timezone(&zone).date_naive()), l, &[], &[], false)) {
-            Some(calendar::Due { outcome: Outcome::Running { due_at, .. }, .. }) => Some(due_at),
-            _ => Some(known_since.to_utc()),
-        },
+        (Some(_), true) => {
+            match late.and_then(|l| count(rules, zone, LegalTime::On(known_since.with_timezone(&zone).date_naive()), l, &[], &[], false)) {
+                Some(calendar::Due { outcome: Outcome::Running { due_at, .. }, .. }) => Some(due_at),
+                _ => Some(known_since.to_utc()),
+            }
+        }
         (Some(at), false) => match (grace, last_day) {
             (Some(grace), Some(day)) => match count(rules, zone, LegalTime::On(day), grace, &[], &[], false).map(|d| d.outcome) {
                 Some(Outcome::Running { due_at, .. }) => Some(due_at),
@@ -217,7 +219,15 @@ fn moment(time: LegalTime, unit: Unit, zone: Tz) -> calendar::Moment {
     }
 }
 
-fn count(rules: Rules<'_>, zone: Tz, start: LegalTime, length: Length, extensions: &[u32], pauses: &[PauseMoment], roll: bool) -> Option<calendar::Due> {
+fn count(
+    rules: Rules<'_>,
+    zone: Tz,
+    start: LegalTime,
+    length: Length,
+    extensions: &[u32],
+    pauses: &[PauseMoment],
+    roll: bool,
+) -> Option<calendar::Due> {
     let rule = calendar::Rule { start: moment(start, length.unit, zone), length: &length, extensions, pauses, roll };
     calendar::due(rules.calendar, zone, &rule).ok()
 }
@@ -262,13 +272,8 @@ fn extensions(case: &Case, deadline: &Deadline, start: &Moment) -> Vec<u32> {
 fn pauses(rules: Rules<'_>, case: &Case, p: &Proceeding, start: LegalTime, guard: &Guard) -> Vec<PauseMoment> {
     let kinds: BTreeSet<String> = guard.reads().into_iter().filter_map(|path| path.into_iter().next()).collect();
     let concerns = |q: &&Proceeding| q.id == p.id || kinds.contains(&q.kind) || Some(q.id) == p.parent;
-    let mut marks: Vec<LegalTime> = case
-        .proceedings
-        .values()
-        .filter(concerns)
-        .flat_map(|q| q.timeline.iter().map(|m| m.legal_at))
-        .filter(|at| !at.before(start))
-        .collect();
+    let mut marks: Vec<LegalTime> =
+        case.proceedings.values().filter(concerns).flat_map(|q| q.timeline.iter().map(|m| m.legal_at)).filter(|at| !at.before(start)).collect();
     let zone = rules.definition.zone;
     marks.sort_by_key(|at| at.instant(zone));
     marks.dedup();

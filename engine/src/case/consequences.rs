@@ -263,7 +263,10 @@ fn held_title() -> Localized {
 }
 
 fn calendar_title() -> Localized {
-    title("期限跨入尚未公布放假安排的年份，请导入日历".to_owned(), "This deadline rests on a year whose holidays are not published: load the calendar".to_owned())
+    title(
+        "期限跨入尚未公布放假安排的年份，请导入日历".to_owned(),
+        "This deadline rests on a year whose holidays are not published: load the calendar".to_owned(),
+    )
 }
 
 fn serve_title(notice: &str) -> Localized {
@@ -276,7 +279,10 @@ pub fn parked(rules: Rules<'_>, case: &Case, consequences: &Consequences) -> Vec
     let open: Vec<&Proceeding> = case.proceedings.values().filter(|p| p.is_open()).collect();
     let covered_itself = |p: &Proceeding| {
         let own_work = consequences.work.iter().any(|w| w.proceeding == p.id && !w.key.starts_with("serve:"));
-        let clock = consequences.deadlines.iter().any(|r| r.id.proceeding == p.id && !r.fired && !r.is_paused() && !r.is_provisional() && r.acts_at.is_some());
+        let clock = consequences
+            .deadlines
+            .iter()
+            .any(|r| r.id.proceeding == p.id && !r.fired && !r.is_paused() && !r.is_provisional() && r.acts_at.is_some());
         own_work || clock
     };
     let mut covered: Vec<ProceedingId> = open.iter().filter(|p| covered_itself(p)).map(|p| p.id).collect();

@@ -192,7 +192,15 @@ pub fn targets(case: &Case, kind: &Kind, transition: &Transition) -> Vec<Target>
 
 /// What stands in the way of a transition, apart from who acts and what is put in.
 #[must_use]
-pub fn obstacles(rules: Rules<'_>, case: &Case, kind: &Kind, transition: &Transition, target: Target, side: Option<&str>, legal_at: LegalTime) -> Refusals {
+pub fn obstacles(
+    rules: Rules<'_>,
+    case: &Case,
+    kind: &Kind,
+    transition: &Transition,
+    target: Target,
+    side: Option<&str>,
+    legal_at: LegalTime,
+) -> Refusals {
     let law = transition.def.law.as_deref();
     let mut out = Vec::new();
     match target {
@@ -200,7 +208,8 @@ pub fn obstacles(rules: Rules<'_>, case: &Case, kind: &Kind, transition: &Transi
             let Some(p) = case.proceedings.get(&id) else { return vec![Refusal::new(Code::Proceeding, kind.name.clone())] };
             if !p.is_open() || !transition.from.contains(p.state()) {
                 let from: Vec<&str> = transition.from.iter().map(String::as_str).collect();
-                let leading = kind.transitions.values().filter(|t| t.to.as_ref().is_some_and(|to| transition.from.contains(to)) && !t.def.by.is_empty());
+                let leading =
+                    kind.transitions.values().filter(|t| t.to.as_ref().is_some_and(|to| transition.from.contains(to)) && !t.def.by.is_empty());
                 let mut refusal = Refusal::new(Code::State, p.state()).detail("wanted", from.join(", ")).law(law);
                 refusal.unlocked_by = leading.map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 return vec![refusal];
@@ -297,11 +306,15 @@ fn failing(guard: &Guard, scope: &Scope<'_>, kind: &Kind, rules: Rules<'_>, code
                 (Some("this"), Some(word)) if word == "parent" => {
                     // The parent's steps into a state that the clause names.
                     let parent = kind.def.of.as_ref().and_then(|of| rules.definition.kinds.get(of));
-                    let named = |t: &&Transition| t.to.as_ref().is_some_and(|to| clause.source().contains(&format!("'{to}'"))) && !t.def.by.is_empty();
+                    let named =
+                        |t: &&Transition| t.to.as_ref().is_some_and(|to| clause.source().contains(&format!("'{to}'"))) && !t.def.by.is_empty();
                     unlock.extend(parent.into_iter().flat_map(|k| k.transitions.values().filter(named).map(|t| format!("{}.{}", k.name, t.name))));
                 }
                 (Some("this"), Some(datum)) => unlock.extend(
-                    kind.transitions.values().filter(|t| t.def.sets.contains_key(datum) && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)),
+                    kind.transitions
+                        .values()
+                        .filter(|t| t.def.sets.contains_key(datum) && !t.def.by.is_empty())
+                        .map(|t| format!("{}.{}", kind.name, t.name)),
                 ),
                 (Some(other), _) => {
                     if let Some(other) = rules.definition.kinds.get(other) {
@@ -404,7 +417,14 @@ impl<'a> Draft<'a> {
             return Err(vec![Refusal::new(Code::Role, "engine").detail("action", label)]);
         }
         let target = choose(&self.case, kind, transition, command)?;
-        let ask = permit::Ask { by: &transition.def.by, this: target.this(), for_: command.for_, evidence: &command.evidence, on: legal_at, offering: false };
+        let ask = permit::Ask {
+            by: &transition.def.by,
+            this: target.this(),
+            for_: command.for_,
+            evidence: &command.evidence,
+            on: legal_at,
+            offering: false,
+        };
         let (acted, side) = match permit::act(rules, &self.case, outside, &ask) {
             Ok(acted) => acted,
             Err(refusal) => {
@@ -461,7 +481,13 @@ impl<'a> Draft<'a> {
         let id = target.this().unwrap_or(ProceedingId(seq));
         let mut named = Vec::new();
         {
-            let scope = Scope { this: target.this(), parent: target.parent(), side: side.as_deref(), input: Some(&input), ..Scope::of(self.rules, &self.case, id, legal_at) };
+            let scope = Scope {
+                this: target.this(),
+                parent: target.parent(),
+                side: side.as_deref(),
+                input: Some(&input),
+                ..Scope::of(self.rules, &self.case, id, legal_at)
+            };
             if let Some(accepts) = &transition.accepts {
                 let refused = failing(accepts, &scope, kind, self.rules, Code::Input, law);
                 if !refused.is_empty() {
@@ -496,7 +522,12 @@ impl<'a> Draft<'a> {
             from,
             to,
             set,
-            number: transition.def.number.as_ref().map(|series| Numbered { series: series.clone(), year: self.outside.now.year(), seq: 0, text: String::new() }),
+            number: transition.def.number.as_ref().map(|series| Numbered {
+                series: series.clone(),
+                year: self.outside.now.year(),
+                seq: 0,
+                text: String::new(),
+            }),
             forms: transition.def.forms.clone(),
             tells: transition.def.notices.iter().flat_map(|n| self.told(n, id, applicant.as_ref())).collect(),
         };
@@ -533,7 +564,16 @@ impl<'a> Draft<'a> {
                             record.insert(field.clone(), value);
                         }
                     }
-                    let fire = Fire { kind, transition, target: Target::New(Some(this)), input: Value::Record(record), acted: by_rule(), side: None, legal_at, cause: Some(cause) };
+                    let fire = Fire {
+                        kind,
+                        transition,
+                        target: Target::New(Some(this)),
+                        input: Value::Record(record),
+                        acted: by_rule(),
+                        side: None,
+                        legal_at,
+                        cause: Some(cause),
+                    };
                     self.fire(fire)?;
                 }
                 Ok(())
@@ -554,7 +594,16 @@ impl<'a> Draft<'a> {
                     let kind = &rules.definition.kinds[p.kind.as_str()];
                     let at = legal_at.or_later(p.last().legal_at);
                     let transition = &kind.transitions[transition.as_str()];
-                    let fire = Fire { kind, transition, target: Target::In(id), input: Value::Record(BTreeMap::new()), acted: by_rule(), side: None, legal_at: at, cause: Some(cause) };
+                    let fire = Fire {
+                        kind,
+                        transition,
+                        target: Target::In(id),
+                        input: Value::Record(BTreeMap::new()),
+                        acted: by_rule(),
+                        side: None,
+                        legal_at: at,
+                        cause: Some(cause),
+                    };
                     self.fire(fire)?;
                 }
                 Ok(())
@@ -582,7 +631,13 @@ impl<'a> Draft<'a> {
 
     /// Takes every open child, or those of a kind, to its `ends_as`, the children of children first.
     fn end_children(&mut self, this: ProceedingId, kind: Option<&str>, legal_at: LegalTime, cause: u64) -> Result<(), Refusals> {
-        let children: Vec<ProceedingId> = self.case.proceedings.values().filter(|p| p.parent == Some(this) && p.is_open() && kind.is_none_or(|k| p.kind == k)).map(|p| p.id).collect();
+        let children: Vec<ProceedingId> = self
+            .case
+            .proceedings
+            .values()
+            .filter(|p| p.parent == Some(this) && p.is_open() && kind.is_none_or(|k| p.kind == k))
+            .map(|p| p.id)
+            .collect();
         for id in children {
             let (kind, from, at) = {
                 let p = &self.case.proceedings[&id];
@@ -663,7 +718,12 @@ impl<'a> Draft<'a> {
         let mut out = Vec::new();
         let mut add = |who: Who, as_: &str| {
             if seen.insert(who) {
-                out.push(Told { notice: notice.to_owned(), who, as_: as_.to_owned(), required: def.service == Some(ServiceDef::Required) && matches!(who, Who::Person(_)) });
+                out.push(Told {
+                    notice: notice.to_owned(),
+                    who,
+                    as_: as_.to_owned(),
+                    required: def.service == Some(ServiceDef::Required) && matches!(who, Who::Person(_)),
+                });
             }
         };
         for (place, to) in def.to.iter().enumerate() {
@@ -716,10 +776,7 @@ fn own_seat(seat: &str, this: ProceedingId) -> (String, Option<ProceedingId>) {
 /// What expressions see of an account.
 #[must_use]
 pub fn account_value(account: &Account) -> Value {
-    let mut record = BTreeMap::from([
-        ("id".to_owned(), Value::Text(account.id.to_string())),
-        ("role".to_owned(), Value::Text(account.role.clone())),
-    ]);
+    let mut record = BTreeMap::from([("id".to_owned(), Value::Text(account.id.to_string())), ("role".to_owned(), Value::Text(account.role.clone()))]);
     if let Some(organisation) = &account.organisation {
         record.insert("organisation".to_owned(), Value::Text(organisation.clone()));
     }
@@ -732,7 +789,8 @@ fn choose(case: &Case, kind: &Kind, transition: &Transition, command: &Command) 
     let unfit = |detail: &str| {
         let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).field("proceeding").detail("reason", detail);
         if detail == "none" && !transition.opens {
-            refusal.unlocked_by = kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
+            refusal.unlocked_by =
+                kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
         }
         vec![refusal]
     };

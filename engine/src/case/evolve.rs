@@ -49,7 +49,11 @@ pub fn evolve(case: &mut Case, event: &Event) {
         }
         What::Consented { person, purpose, given } => {
             let key = (*person, purpose.clone());
-            if *given { case.consents.insert(key) } else { case.consents.remove(&key) };
+            if *given {
+                case.consents.insert(key)
+            } else {
+                case.consents.remove(&key)
+            };
         }
         What::Assented { proceeding, who, answer, .. } => {
             if let Some(round) = case.proceedings.get_mut(proceeding).and_then(|p| p.round.as_mut()) {

@@ -42,11 +42,7 @@ impl Rules<'_> {
     /// The digests, for events.
     #[must_use]
     pub fn under(&self) -> Under {
-        Under {
-            definition: self.definition.digest.clone(),
-            policy: self.policy.digest(),
-            calendar: self.calendar.digest().to_owned(),
-        }
+        Under { definition: self.definition.digest.clone(), policy: self.policy.digest(), calendar: self.calendar.digest().to_owned() }
     }
 
     /// A length, as written or as the committee set it. A parameter of another type was refused when the set was read.
@@ -78,7 +74,10 @@ impl Policy {
             let read = match values.get(name) {
                 None => {
                     let near = crate::definition::nearest(name, definition.policy.keys().map(String::as_str));
-                    Err(near.map_or_else(|| "the workflow has no such parameter".to_owned(), |n| format!("the workflow has no such parameter; did you mean `{n}`?")))
+                    Err(near.map_or_else(
+                        || "the workflow has no such parameter".to_owned(),
+                        |n| format!("the workflow has no such parameter; did you mean `{n}`?"),
+                    ))
                 }
                 Some(PolicyValue::Bool(_)) => text.parse().map(PolicyValue::Bool).map_err(|_| "true or false is wanted".to_owned()),
                 Some(PolicyValue::Int(_)) => text.parse().map(PolicyValue::Int).map_err(|_| "a whole number is wanted".to_owned()),
@@ -358,11 +357,7 @@ impl Case {
     /// The stage that people see: that of the youngest open proceeding that has one.
     #[must_use]
     pub fn stage<'d>(&self, definition: &'d Definition) -> Option<&'d str> {
-        self.proceedings
-            .values()
-            .rev()
-            .filter(|p| p.is_open())
-            .find_map(|p| definition.kinds.get(&p.kind)?.stage(p.state()))
+        self.proceedings.values().rev().filter(|p| p.is_open()).find_map(|p| definition.kinds.get(&p.kind)?.stage(p.state()))
     }
 
     /// Who holds a seat now. `this.NAME` is a seat of `proceeding`.

@@ -103,7 +103,16 @@ fn blank(kind: &Kind, transition: &Transition, proceeding: Option<ProceedingId>,
 }
 
 #[expect(clippy::too_many_arguments, reason = "one row of the list, made of what the list is made of")]
-fn option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Kind, transition: &Transition, target: Target, now: LegalTime, language: &str) -> Vec<ActionOption> {
+fn option(
+    rules: Rules<'_>,
+    case: &Case,
+    outside: &Outside<'_>,
+    kind: &Kind,
+    transition: &Transition,
+    target: Target,
+    now: LegalTime,
+    language: &str,
+) -> Vec<ActionOption> {
     let (this, place) = match target {
         Target::In(id) => (Some(id), Some(id)),
         Target::New(parent) => (None, parent),

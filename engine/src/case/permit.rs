@@ -158,7 +158,9 @@ fn nobody(rules: Rules<'_>, case: &Case, me: &Account, ask: &Ask<'_>) -> Refusal
 pub fn seated_by(rules: Rules<'_>, seat: &str) -> Vec<String> {
     let mut out = Vec::new();
     for kind in rules.definition.kinds.values() {
-        let fills = |t: &&crate::definition::Transition| t.then.iter().any(|s| matches!(s, crate::definition::Step::Seat { seat: filled, .. } if filled == seat));
+        let fills = |t: &&crate::definition::Transition| {
+            t.then.iter().any(|s| matches!(s, crate::definition::Step::Seat { seat: filled, .. } if filled == seat))
+        };
         out.extend(kind.transitions.values().filter(fills).map(|t| format!("{}.{}", kind.name, t.name)));
     }
     if !rules.definition.file.actions.seat.by.is_empty() && !seat.starts_with("this.") {

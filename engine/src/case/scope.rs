@@ -71,10 +71,7 @@ impl<'a> Scope<'a> {
         let mut out = Vec::new();
         for p in self.case.proceedings.values().filter(|p| p.kind == kind) {
             let Some((state, open)) = self.state(p) else { continue };
-            let mut record = BTreeMap::from([
-                ("state".to_owned(), Value::Text(state.to_owned())),
-                ("open".to_owned(), Value::Bool(open)),
-            ]);
+            let mut record = BTreeMap::from([("state".to_owned(), Value::Text(state.to_owned())), ("open".to_owned(), Value::Bool(open))]);
             if self.as_of.is_none() {
                 for (name, id) in &p.data {
                     if let Some(value) = self.case.vault.get(id) {
@@ -112,26 +109,18 @@ impl guard::Scope for Scope<'_> {
                 None => Slot::Unset,
                 Some(id) => self.case.vault.get(id).map_or(Slot::Erased, |value| Slot::within(value, rest)),
             },
-            ("this", ["parent", rest @ ..]) if self.this.is_none() => {
-                self.proceeding(self.parent).map_or(Slot::Unset, |p| self.field(p, rest))
-            }
+            ("this", ["parent", rest @ ..]) if self.this.is_none() => self.proceeding(self.parent).map_or(Slot::Unset, |p| self.field(p, rest)),
             ("this", rest) => self.proceeding(self.this).map_or(Slot::Unset, |p| self.field(p, rest)),
-            ("policy", [name]) => {
-                self.rules.policy.0.get(*name).and_then(|v| v.value()).map_or(Slot::Unset, set)
-            }
+            ("policy", [name]) => self.rules.policy.0.get(*name).and_then(|v| v.value()).map_or(Slot::Unset, set),
             ("input", rest) => self.input.map_or(Slot::Unset, |input| Slot::within(input, rest)),
             ("each", rest) => self.each.map_or(Slot::Unset, |each| Slot::within(each, rest)),
             ("actor", ["side"]) => set(Value::Text(self.side.unwrap_or(NO_SIDE).to_owned())),
             ("assents", [name]) => self.assents(name),
-            ("deadlines", [name]) => {
-                clock::find(self.rules, self.case, self.this.or(self.parent), name)
-                    .and_then(|run| run.last_day())
-                    .map_or(Slot::Unset, |day| set(Value::Date(day)))
-            }
+            ("deadlines", [name]) => clock::find(self.rules, self.case, self.this.or(self.parent), name)
+                .and_then(|run| run.last_day())
+                .map_or(Slot::Unset, |day| set(Value::Date(day))),
             // A holder is named by account; the name is filled in where accounts are known.
-            ("seats", [name]) => {
-                self.case.holder(name, self.this).map_or(Slot::Unset, |account| set(Value::Text(account.to_string())))
-            }
+            ("seats", [name]) => self.case.holder(name, self.this).map_or(Slot::Unset, |account| set(Value::Text(account.to_string()))),
             ("legal_on", []) => set(Value::Date(self.legal_at.date())),
             (kind, []) => self.list(kind),
             _ => Slot::Unset,

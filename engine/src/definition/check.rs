@@ -3,9 +3,9 @@
 //!
 //! Not here: spelling (`compile`), and the same questions about a running case (`case::cover`).
 
+use super::Mistake;
 use super::compile::{Definition, Kind, Step, StepOn, at};
 use super::shape::Places;
-use super::Mistake;
 use std::collections::BTreeSet;
 
 /// Every finding, each with its key and a reason.
@@ -29,7 +29,11 @@ pub fn findings(definition: &Definition, places: &Places) -> Vec<Mistake> {
         }
         if !kind.def.root {
             match (&kind.def.ends_as, kind.def.outlives) {
-                (None, false) => say(key.clone(), "nothing says what becomes of this proceeding when its parent ends".to_owned(), Some("say `ends_as: STATE`, or `outlives: true`".to_owned())),
+                (None, false) => say(
+                    key.clone(),
+                    "nothing says what becomes of this proceeding when its parent ends".to_owned(),
+                    Some("say `ends_as: STATE`, or `outlives: true`".to_owned()),
+                ),
                 (Some(_), true) => say(key.clone(), "`ends_as` and `outlives` exclude each other".to_owned(), None),
                 _ => {}
             }
@@ -40,12 +44,23 @@ pub fn findings(definition: &Definition, places: &Places) -> Vec<Mistake> {
             let by_step = fired.contains(&(kind.name.as_str(), transition.name.as_str()));
             let by_opening = transition.opens && (kind.def.root || opened.contains(kind.name.as_str()));
             if transition.def.by.is_empty() && transition.auto.is_none() && !by_clock && !by_step && !by_opening {
-                say(key.clone(), "nobody and nothing fires this transition".to_owned(), Some("say `by`, `auto`, or name it in a `then` step or a deadline".to_owned()));
+                say(
+                    key.clone(),
+                    "nobody and nothing fires this transition".to_owned(),
+                    Some("say `by`, `auto`, or name it in a `then` step or a deadline".to_owned()),
+                );
             }
             if transition.auto.as_ref().is_some_and(|_| transition.to.is_none() && transition.sets.is_empty()) {
                 say(key.clone(), "an automatic step to the same state that sets nothing would fire for ever".to_owned(), None);
             }
-            if transition.def.law.is_none() && !transition.def.notices.is_empty() && transition.def.basis.is_none() && transition.def.by.is_empty() && transition.auto.is_none() && !by_clock && !by_step {
+            if transition.def.law.is_none()
+                && !transition.def.notices.is_empty()
+                && transition.def.basis.is_none()
+                && transition.def.by.is_empty()
+                && transition.auto.is_none()
+                && !by_clock
+                && !by_step
+            {
                 say(key, "a step that tells people says under which article".to_owned(), None);
             }
         }
@@ -56,11 +71,19 @@ pub fn findings(definition: &Definition, places: &Places) -> Vec<Mistake> {
             }
             let leaves = kind.transitions.values().any(|t| t.from.contains(name) && t.to.as_ref().is_some_and(|to| to != name));
             if !leaves {
-                say(format!("{key}.states.{name}"), "a dead end: no transition leads out of this state".to_owned(), Some("add one, or say `final`".to_owned()));
+                say(
+                    format!("{key}.states.{name}"),
+                    "a dead end: no transition leads out of this state".to_owned(),
+                    Some("add one, or say `final`".to_owned()),
+                );
             }
             let timed = kind.deadlines.values().any(|d| d.lives_in.contains(name) && d.runs_while.is_none());
             if state.work.is_none() && state.waits_on.is_empty() && !timed {
-                say(format!("{key}.states.{name}"), "a silent wait: nobody has work here and no deadline runs".to_owned(), Some("say `work`, `waits_on`, or give it a deadline".to_owned()));
+                say(
+                    format!("{key}.states.{name}"),
+                    "a silent wait: nobody has work here and no deadline runs".to_owned(),
+                    Some("say `work`, `waits_on`, or give it a deadline".to_owned()),
+                );
             }
         }
     }

@@ -3,7 +3,7 @@
 //! Here: names of states, kinds, seats, papers, notices, lengths and expressions; all mistakes are collected. Not
 //! here: whether the procedure makes sense (`check`).
 
-use super::file::{DeadlineDef, KindDef, Literal, Names, StateDef, StepDef, TransitionDef, WorkflowFile, With};
+use super::file::{DeadlineDef, KindDef, Literal, Names, StateDef, StepDef, TransitionDef, With, WorkflowFile};
 use super::names::{self, Reach};
 use super::shape::Places;
 use super::{Mistake, nearest};
@@ -285,8 +285,18 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
     if roots.len() != 1 {
         c.say("proceedings", format!("{} proceedings say `root: true`", roots.len()), Some("exactly one opens with the case".to_owned()));
     }
-    let mut definition =
-        Definition { canonical, digest, zone, root, facts, policy, kinds: IndexMap::new(), notice_fields: IndexMap::new(), told_when: Conditions::new(), file };
+    let mut definition = Definition {
+        canonical,
+        digest,
+        zone,
+        root,
+        facts,
+        policy,
+        kinds: IndexMap::new(),
+        notice_fields: IndexMap::new(),
+        told_when: Conditions::new(),
+        file,
+    };
     for (name, def) in &definition.file.proceedings {
         let data = c.types(&format!("proceedings.{name}.data"), &def.data);
         definition.kinds.insert(
@@ -325,10 +335,8 @@ impl Compiler<'_> {
     }
 
     fn unknown<'n>(&mut self, key: &str, what: &str, name: &str, known: impl IntoIterator<Item = &'n str> + Clone) {
-        let hint = nearest(name, known.clone()).map_or_else(
-            || format!("known: {}", known.into_iter().collect::<Vec<_>>().join(", ")),
-            |n| format!("did you mean `{n}`?"),
-        );
+        let hint = nearest(name, known.clone())
+            .map_or_else(|| format!("known: {}", known.into_iter().collect::<Vec<_>>().join(", ")), |n| format!("did you mean `{n}`?"));
         self.say(key, format!("unknown {what} `{name}`"), Some(hint));
     }
 
@@ -394,12 +402,24 @@ impl Compiler<'_> {
     fn declarations(&mut self, d: &Definition) {
         let languages: BTreeSet<&String> = d.file.title.keys().collect();
         let mut titles: Vec<(String, &super::file::Localized)> = Vec::new();
-        for (n, t) in &d.file.stages { titles.push((format!("stages.{n}"), t)); }
-        for (n, r) in &d.file.roles { titles.push((format!("roles.{n}.title"), &r.title)); }
-        for (n, s) in &d.file.sides { titles.push((format!("sides.{n}.title"), &s.title)); }
-        for (n, p) in &d.file.policy { titles.push((format!("policy.{n}.title"), &p.title)); }
-        for (n, p) in &d.file.papers { titles.push((format!("papers.{n}.title"), &p.title)); }
-        for (n, k) in &d.file.proceedings { titles.push((format!("proceedings.{n}.title"), &k.title)); }
+        for (n, t) in &d.file.stages {
+            titles.push((format!("stages.{n}"), t));
+        }
+        for (n, r) in &d.file.roles {
+            titles.push((format!("roles.{n}.title"), &r.title));
+        }
+        for (n, s) in &d.file.sides {
+            titles.push((format!("sides.{n}.title"), &s.title));
+        }
+        for (n, p) in &d.file.policy {
+            titles.push((format!("policy.{n}.title"), &p.title));
+        }
+        for (n, p) in &d.file.papers {
+            titles.push((format!("papers.{n}.title"), &p.title));
+        }
+        for (n, k) in &d.file.proceedings {
+            titles.push((format!("proceedings.{n}.title"), &k.title));
+        }
         for (key, title) in titles {
             let own: BTreeSet<&String> = title.keys().collect();
             if own != languages {
@@ -426,7 +446,9 @@ impl Compiler<'_> {
             }
         }
         let a = &d.file.actions;
-        for (name, by) in [("record", &a.record), ("person", &a.person), ("consent", &a.consent), ("seat", &a.seat), ("serve", &a.serve), ("file", &a.file)] {
+        for (name, by) in
+            [("record", &a.record), ("person", &a.person), ("consent", &a.consent), ("seat", &a.seat), ("serve", &a.serve), ("file", &a.file)]
+        {
             self.who(d, &format!("actions.{name}.by"), &by.by, None);
         }
     }
@@ -509,7 +531,11 @@ impl Compiler<'_> {
         for (deadline, deadline_def) in &def.deadlines {
             let key = format!("{key}.deadlines.{deadline}");
             if !deadlines_seen.insert(deadline.clone()) {
-                self.say(&key, format!("a deadline `{deadline}` stands in another proceeding already"), Some("names of deadlines are unique in the file".to_owned()));
+                self.say(
+                    &key,
+                    format!("a deadline `{deadline}` stands in another proceeding already"),
+                    Some("names of deadlines are unique in the file".to_owned()),
+                );
             }
             if let Some(compiled) = self.deadline(d, &kind, &key, deadline, deadline_def) {
                 kind.deadlines.insert(deadline.clone(), compiled);
@@ -641,7 +667,15 @@ impl Compiler<'_> {
         Transition { name: name.to_owned(), def: def.clone(), opens, from, to, auto, when, accepts, input, sets, then }
     }
 
-    fn step(&mut self, d: &Definition, kind: &Kind, key: &str, step: &StepDef, input: &Type, fields: &IndexMap<String, super::file::FieldDef>) -> Option<Step> {
+    fn step(
+        &mut self,
+        d: &Definition,
+        kind: &Kind,
+        key: &str,
+        step: &StepDef,
+        input: &Type,
+        fields: &IndexMap<String, super::file::FieldDef>,
+    ) -> Option<Step> {
         let seat_known = |seat: &str| match seat.strip_prefix("this.") {
             Some(own) => kind.def.seats.contains_key(own),
             None => d.file.seats.contains_key(seat),
@@ -653,7 +687,12 @@ impl Compiler<'_> {
                     ("children", _) => {}
                     (_, Some(child)) if child.of.as_deref() == Some(kind.name.as_str()) && child.ends_as.is_some() => {}
                     (_, Some(_)) => self.say(&format!("{key}.end"), format!("`{end}` is no child of `{}` that says `ends_as`", kind.name), None),
-                    _ => self.unknown(&format!("{key}.end"), "proceeding", end, d.kinds.keys().map(String::as_str).chain(["children"]).collect::<Vec<_>>()),
+                    _ => self.unknown(
+                        &format!("{key}.end"),
+                        "proceeding",
+                        end,
+                        d.kinds.keys().map(String::as_str).chain(["children"]).collect::<Vec<_>>(),
+                    ),
                 }
                 Some(Step::End { kind: kind_of.map(|_| end.clone()) })
             }
@@ -663,7 +702,11 @@ impl Compiler<'_> {
                     return None;
                 };
                 if target.of.as_deref() != Some(kind.name.as_str()) {
-                    self.say(&format!("{key}.open"), format!("`{open}` is opened below `{}`, not below `{}`", target.of.as_deref().unwrap_or("nothing"), kind.name), None);
+                    self.say(
+                        &format!("{key}.open"),
+                        format!("`{open}` is opened below `{}`, not below `{}`", target.of.as_deref().unwrap_or("nothing"), kind.name),
+                        None,
+                    );
                 }
                 let case = names::roots(d, &kind.name, Reach::Input(input));
                 let listed = step.for_each.as_ref().and_then(|source| {
@@ -685,7 +728,12 @@ impl Compiler<'_> {
                         let key = format!("{key}.with.{field}");
                         match opening.and_then(|t| t.input.get(field)).map(names::field_type) {
                             Some(Ok(ty)) => with.extend(self.guard(&key, &source.source(), &roots, &(&ty).into()).map(|g| (field.clone(), g))),
-                            _ => self.unknown(&key, "input", field, opening.iter().flat_map(|t| t.input.keys()).map(String::as_str).collect::<Vec<_>>()),
+                            _ => self.unknown(
+                                &key,
+                                "input",
+                                field,
+                                opening.iter().flat_map(|t| t.input.keys()).map(String::as_str).collect::<Vec<_>>(),
+                            ),
                         }
                     }
                 }
@@ -841,7 +889,11 @@ impl Compiler<'_> {
                     let guard = self.guard(&format!("{key}.to[{i}].when"), when, &roots, &GuardType::Bool);
                     let opens = d.kinds[*kind].def.transitions.values().any(|t| t.from.as_slice() == ["new"] && t.notices.contains(name));
                     if opens {
-                        self.say(&format!("{key}.to[{i}].when"), format!("`{kind}` sends this notice when it opens, when there is nothing to ask yet"), None);
+                        self.say(
+                            &format!("{key}.to[{i}].when"),
+                            format!("`{kind}` sends this notice when it opens, when there is nothing to ask yet"),
+                            None,
+                        );
                     }
                     conditions.extend(guard.map(|g| ((name.clone(), i, (*kind).to_owned()), g)));
                 }
@@ -855,7 +907,11 @@ impl Compiler<'_> {
                                 *words = all.into();
                             }
                             Some(other) if *other != ty => {
-                                self.say(&format!("{key}.data.{field}"), format!("`{source}` is {other} in one proceeding and {ty} in another"), None);
+                                self.say(
+                                    &format!("{key}.data.{field}"),
+                                    format!("`{source}` is {other} in one proceeding and {ty} in another"),
+                                    None,
+                                );
                             }
                             Some(_) => {}
                             None => drop(fields.insert(field.clone(), ty)),

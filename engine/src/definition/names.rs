@@ -99,10 +99,7 @@ pub fn roots(definition: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<
     roots.insert("facts".to_owned(), GuardType::record(definition.facts.iter().map(|(n, t)| (n.clone(), guard_type(t)))));
     let sides = definition.file.sides.keys().cloned().chain([NO_SIDE.to_owned()]);
     roots.insert("actor".to_owned(), GuardType::record([("side", GuardType::words(sides))]));
-    roots.insert(
-        "assents".to_owned(),
-        GuardType::record([("all", GuardType::Bool), ("any_refused", GuardType::Bool), ("lapsed", GuardType::Bool)]),
-    );
+    roots.insert("assents".to_owned(), GuardType::record([("all", GuardType::Bool), ("any_refused", GuardType::Bool), ("lapsed", GuardType::Bool)]));
     let deadlines = definition.kinds.values().flat_map(|k| k.def.deadlines.keys()).map(|d| (d.clone(), GuardType::Date));
     roots.insert("deadlines".to_owned(), GuardType::record(deadlines));
     roots.insert("seats".to_owned(), GuardType::record(definition.file.seats.keys().map(|s| (s.clone(), GuardType::Text))));

@@ -129,7 +129,8 @@ impl<'a> Walk<'a> {
                 out.insert(name.to_owned(), json);
             } else {
                 let known: Vec<&str> = properties.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
-                let hint = nearest(name, known.iter().copied()).map_or_else(|| format!("known keys here: {}", known.join(", ")), |n| format!("did you mean `{n}`?"));
+                let hint = nearest(name, known.iter().copied())
+                    .map_or_else(|| format!("known keys here: {}", known.join(", ")), |n| format!("did you mean `{n}`?"));
                 self.mistake(at, &inner, format!("unknown key `{name}`"), Some(hint));
                 out.insert(name.to_owned(), Json::Null);
             }
@@ -147,7 +148,8 @@ impl<'a> Walk<'a> {
             if words.contains(&text.as_str()) {
                 return Json::String(text.clone());
             }
-            let hint = nearest(text, words.iter().copied()).map_or_else(|| format!("write one of: {}", words.join(", ")), |n| format!("did you mean `{n}`?"));
+            let hint = nearest(text, words.iter().copied())
+                .map_or_else(|| format!("write one of: {}", words.join(", ")), |n| format!("did you mean `{n}`?"));
             self.mistake(place, path, format!("`{text}` is not known here"), Some(hint));
         } else {
             self.mistake(place, path, format!("here stands {}", at.value.kind()), Some(format!("write one of: {}", words.join(", "))));

@@ -101,19 +101,11 @@ impl Path {
         let mut looked_at = items;
         while let Some(item) = looked_at {
             if item.name == self.root.text {
-                return item
-                    .list
-                    .iter()
-                    .chain(self.fields.iter().map(|field| &field.text))
-                    .cloned()
-                    .collect();
+                return item.list.iter().chain(self.fields.iter().map(|field| &field.text)).cloned().collect();
             }
             looked_at = item.outer;
         }
-        std::iter::once(&self.root)
-            .chain(&self.fields)
-            .map(|name| name.text.clone())
-            .collect()
+        std::iter::once(&self.root).chain(&self.fields).map(|name| name.text.clone()).collect()
     }
 }
 
@@ -139,14 +131,7 @@ impl Expr {
             }
             Kind::Over(over) => {
                 let list = over.list.resolve(items);
-                over.body.reads(
-                    Some(&Items {
-                        name: &over.item.text,
-                        list: &list,
-                        outer: items,
-                    }),
-                    found,
-                );
+                over.body.reads(Some(&Items { name: &over.item.text, list: &list, outer: items }), found);
                 found.insert(list);
             }
         }

@@ -23,11 +23,7 @@ pub(super) struct Checker<'n> {
 
 impl<'n> Checker<'n> {
     pub fn new(names: &'n dyn Names) -> Checker<'n> {
-        Checker {
-            names,
-            items: Vec::new(),
-            mistakes: Vec::new(),
-        }
+        Checker { names, items: Vec::new(), mistakes: Vec::new() }
     }
 
     /// Checks the whole guard against what its place wants.
@@ -37,19 +33,12 @@ impl<'n> Checker<'n> {
         }
         let Some(have) = self.expr(expr) else { return };
         if self.fit(expr, &have, want) == Fit::No {
-            self.report(
-                &expr.span,
-                format!("this is {have}, but {want} is wanted here"),
-                conversion_hint(&have, want),
-            );
+            self.report(&expr.span, format!("this is {have}, but {want} is wanted here"), conversion_hint(&have, want));
         }
     }
 
     pub(super) fn report(&mut self, span: &Span, message: impl Into<String>, hint: Option<String>) {
-        self.mistakes.push(GuardMistake {
-            hint,
-            ..GuardMistake::new(span.clone(), message)
-        });
+        self.mistakes.push(GuardMistake { hint, ..GuardMistake::new(span.clone(), message) });
     }
 
     fn expr(&mut self, expr: &mut Expr) -> Known {
@@ -58,11 +47,7 @@ impl<'n> Checker<'n> {
             Kind::Literal(value) => {
                 let ty = literal_type(value);
                 if ty.is_none() {
-                    self.report(
-                        &span,
-                        "nothing is compared with null here",
-                        Some("ask has(name) instead".into()),
-                    );
+                    self.report(&span, "nothing is compared with null here", Some("ask has(name) instead".into()));
                 }
                 ty
             }
@@ -97,8 +82,7 @@ impl<'n> Checker<'n> {
             Kind::Size(inner) => {
                 let ty = self.expr(inner)?;
                 if !matches!(ty, GuardType::List(_) | GuardType::Text) {
-                    let message =
-                        format!("size counts a list or the characters of a text, but this is {ty}");
+                    let message = format!("size counts a list or the characters of a text, but this is {ty}");
                     self.report(&inner.span, message, None);
                 }
                 Some(GuardType::Int)
@@ -117,11 +101,7 @@ impl<'n> Checker<'n> {
                 (Kind::Path(path), _) => format!("write has({}), or compare it", path.written()),
                 _ => "compare it with something".to_owned(),
             };
-            self.report(
-                &expr.span,
-                format!("a condition is wanted here, but this is {ty}"),
-                Some(hint),
-            );
+            self.report(&expr.span, format!("a condition is wanted here, but this is {ty}"), Some(hint));
         }
     }
 
@@ -136,14 +116,10 @@ impl<'n> Checker<'n> {
     fn path(&mut self, path: &Path) -> Known {
         let root = &path.root;
         let item = self.items.iter().rev().find(|(name, _)| *name == root.text);
-        let mut ty = match item
-            .map(|(_, ty)| ty.clone())
-            .or_else(|| self.names.type_of(&root.text).map(Some))
-        {
+        let mut ty = match item.map(|(_, ty)| ty.clone()).or_else(|| self.names.type_of(&root.text).map(Some)) {
             Some(known) => known?,
             None => {
-                let mut names: Vec<String> =
-                    self.items.iter().map(|(name, _)| name.clone()).collect();
+                let mut names: Vec<String> = self.items.iter().map(|(name, _)| name.clone()).collect();
                 names.extend(self.names.roots());
                 self.unknown(&root.span, &root.text, "there is no such name", &names);
                 return None;
@@ -153,27 +129,15 @@ impl<'n> Checker<'n> {
         for field in &path.fields {
             let GuardType::Record(fields) = &ty else {
                 let hint = match &ty {
-                    GuardType::List(_) => format!(
-                        "ask its items: {}.exists(item, item.{} …)",
-                        before.text, field.text
-                    ),
+                    GuardType::List(_) => format!("ask its items: {}.exists(item, item.{} …)", before.text, field.text),
                     _ => format!("{} has no fields; use it as it is", before.text),
                 };
-                self.report(
-                    &field.span,
-                    format!("{} is {ty}, so nothing can be read in it", before.text),
-                    Some(hint),
-                );
+                self.report(&field.span, format!("{} is {ty}, so nothing can be read in it", before.text), Some(hint));
                 return None;
             };
             let Some(found) = fields.get(&field.text).cloned() else {
                 let names: Vec<String> = fields.keys().cloned().collect();
-                self.unknown(
-                    &field.span,
-                    &field.text,
-                    &format!("{} has no such field", before.text),
-                    &names,
-                );
+                self.unknown(&field.span, &field.text, &format!("{} has no such field", before.text), &names);
                 return None;
             };
             (ty, before) = (found, field);
@@ -200,21 +164,13 @@ impl<'n> Checker<'n> {
             Ok(ty) => ty,
             Err(Fit::No) => {
                 let hint = conversion_hint(&left_type, &right_type);
-                return self.report(
-                    span,
-                    format!("{left_type} cannot be compared with {right_type}"),
-                    hint,
-                );
+                return self.report(span, format!("{left_type} cannot be compared with {right_type}"), hint);
             }
             Err(_) => return,
         };
         if !ty.is_single() {
             let hint = "use in, exists or all for lists, and compare the fields of records";
-            self.report(
-                span,
-                format!("{ty} cannot be compared as a whole"),
-                Some(hint.into()),
-            );
+            self.report(span, format!("{ty} cannot be compared as a whole"), Some(hint.into()));
         } else if !matches!(relation, Relation::Equal | Relation::NotEqual) && !ty.is_ordered() {
             let hint = "only numbers, money, days and moments are more or less; use ==, != or in";
             self.report(span, format!("{ty} has no order"), Some(hint.into()));
@@ -222,13 +178,7 @@ impl<'n> Checker<'n> {
     }
 
     /// Makes both sides one type and says which, turning the literals of either side.
-    fn fit_either(
-        &mut self,
-        left: &mut Expr,
-        left_type: &GuardType,
-        right: &mut Expr,
-        right_type: &GuardType,
-    ) -> Result<GuardType, Fit> {
+    fn fit_either(&mut self, left: &mut Expr, left_type: &GuardType, right: &mut Expr, right_type: &GuardType) -> Result<GuardType, Fit> {
         match self.fit(right, right_type, left_type) {
             Fit::Yes => return Ok(left_type.clone()),
             Fit::Reported => return Err(Fit::Reported),
@@ -245,20 +195,12 @@ impl<'n> Checker<'n> {
         let Some(right_type) = right_type else { return };
         let GuardType::List(item_type) = &right_type else {
             let hint = Some("write a list behind in, such as ['a', 'b']".into());
-            return self.report(
-                &right.span,
-                format!("a list is wanted behind in, but this is {right_type}"),
-                hint,
-            );
+            return self.report(&right.span, format!("a list is wanted behind in, but this is {right_type}"), hint);
         };
         let Some(left_type) = left_type else { return };
         if !left_type.is_single() || !item_type.is_single() {
             let hint = Some("use exists to look into the items".into());
-            return self.report(
-                span,
-                format!("{left_type} cannot be looked for in {right_type}"),
-                hint,
-            );
+            return self.report(span, format!("{left_type} cannot be looked for in {right_type}"), hint);
         }
         let fits = match self.fit(left, &left_type, item_type) {
             Fit::No => self.fit(right, &right_type, &GuardType::list(left_type.clone())),
@@ -266,11 +208,7 @@ impl<'n> Checker<'n> {
         };
         if fits == Fit::No {
             let hint = conversion_hint(&left_type, item_type);
-            self.report(
-                span,
-                format!("{left_type} cannot be looked for in {right_type}"),
-                hint,
-            );
+            self.report(span, format!("{left_type} cannot be looked for in {right_type}"), hint);
         }
     }
 
@@ -307,13 +245,7 @@ impl<'n> Checker<'n> {
         clean.then_some(sum)
     }
 
-    fn step(
-        &mut self,
-        sum: &GuardType,
-        sign: Sign,
-        part: &mut Expr,
-        ty: &GuardType,
-    ) -> Result<GuardType, Fit> {
+    fn step(&mut self, sum: &GuardType, sign: Sign, part: &mut Expr, ty: &GuardType) -> Result<GuardType, Fit> {
         use GuardType::{Date, Decimal, Int, Money};
         match (sum, ty) {
             (Int, Int) => Ok(Int),
@@ -327,18 +259,12 @@ impl<'n> Checker<'n> {
 
     fn list(&mut self, span: &Span, items: &mut [Expr]) -> Known {
         if items.is_empty() {
-            self.report(
-                span,
-                "an empty list holds nothing to compare with",
-                Some("write its items".into()),
-            );
+            self.report(span, "an empty list holds nothing to compare with", Some("write its items".into()));
             return None;
         }
         let types: Vec<Known> = items.iter_mut().map(|item| self.expr(item)).collect();
         let types: Vec<GuardType> = types.into_iter().collect::<Option<_>>()?;
-        let named = items
-            .iter()
-            .position(|item| !matches!(item.kind, Kind::Literal(_)));
+        let named = items.iter().position(|item| !matches!(item.kind, Kind::Literal(_)));
         let decimal = types.iter().position(|ty| *ty == GuardType::Decimal);
         let common = types[named.or(decimal).unwrap_or(0)].clone();
         let mut clean = true;
@@ -358,25 +284,16 @@ impl<'n> Checker<'n> {
         let item_type = match list {
             Some(GuardType::List(item)) => Some(item.as_ref().clone()),
             Some(ty) => {
-                self.report(
-                    &over.list.span,
-                    format!("a list is wanted here, but this is {ty}"),
-                    None,
-                );
+                self.report(&over.list.span, format!("a list is wanted here, but this is {ty}"), None);
                 None
             }
             None => None,
         };
         let name = over.item.text.as_str();
-        let taken =
-            self.items.iter().any(|(outer, _)| outer == name) || self.names.type_of(name).is_some();
+        let taken = self.items.iter().any(|(outer, _)| outer == name) || self.names.type_of(name).is_some();
         if taken || ["true", "false", "null", "in"].contains(&name) {
             let hint = "choose another name for the item".to_owned();
-            self.report(
-                &over.item.span,
-                format!("{name} already means something here"),
-                Some(hint),
-            );
+            self.report(&over.item.span, format!("{name} already means something here"), Some(hint));
         }
         if self.items.len() == MAX_NESTED_LISTS {
             let message = format!("questions to lists are nested deeper than {MAX_NESTED_LISTS}");
@@ -391,8 +308,7 @@ impl<'n> Checker<'n> {
             }
             Fold::Sum(zero) => {
                 let ty = self.expr(&mut over.body);
-                let ty =
-                    ty.and_then(|ty| self.number(&over.body.span, ty, "sum adds numbers or money"));
+                let ty = ty.and_then(|ty| self.number(&over.body.span, ty, "sum adds numbers or money"));
                 *zero = match ty {
                     Some(GuardType::Money) => Value::Money(Money::ZERO),
                     Some(GuardType::Decimal) => Value::Decimal(rust_decimal::Decimal::ZERO),
@@ -415,45 +331,28 @@ fn step_hint(sum: &GuardType, sign: Sign, part: &GuardType) -> (&'static str, Op
         (Text, _) | (_, Text) => Some("text is not joined in a guard"),
         _ => None,
     };
-    let verb = if sign == Sign::Plus {
-        "added"
-    } else {
-        "subtracted"
-    };
-    (
-        verb,
-        hint.map(str::to_owned)
-            .or_else(|| conversion_hint(sum, part)),
-    )
+    let verb = if sign == Sign::Plus { "added" } else { "subtracted" };
+    (verb, hint.map(str::to_owned).or_else(|| conversion_hint(sum, part)))
 }
 
 /// What to tell somebody who brings these two together.
 fn conversion_hint(one: &GuardType, other: &GuardType) -> Option<String> {
-    use GuardType::{
-        Bool, Date, Decimal, Enum, File, Instant, Int, List, Money, Person, Record, Staff, Text,
-    };
+    use GuardType::{Bool, Date, Decimal, Enum, File, Instant, Int, List, Money, Person, Record, Staff, Text};
     let either = |ty: &GuardType| one == ty || other == ty;
     let hint = match (one, other) {
         (List(_), List(_)) | (Record(_), _) | (_, Record(_)) => return None,
         (List(_), _) | (_, List(_)) => "use in, or ask the items with exists or all",
-        _ if either(&Money) && either(&Text) => {
-            "write an amount without quotes, as yuan: 100000.00"
-        }
+        _ if either(&Money) && either(&Text) => "write an amount without quotes, as yuan: 100000.00",
         _ if either(&Money) && (either(&Int) || either(&Decimal)) => {
             "a count or a share is no amount; write an amount as a number of yuan, such as 100000.00"
         }
         (Enum(_), Enum(_)) => "their words are not the same",
         (Enum(words), _) | (_, Enum(words)) => {
-            return Some(format!(
-                "write one of {}",
-                super::types::quoted(words.iter())
-            ));
+            return Some(format!("write one of {}", super::types::quoted(words.iter())));
         }
         _ if (either(&Int) || either(&Decimal)) && either(&Text) => "write a number without quotes",
         _ if either(&Bool) => "a condition stands by itself: x or !x",
-        _ if either(&Date) && either(&Instant) => {
-            "a day and a moment are different; compare two of one kind"
-        }
+        _ if either(&Date) && either(&Instant) => "a day and a moment are different; compare two of one kind",
         _ if either(&Date) => "a day is written '2026-03-02'",
         _ if either(&Instant) => "a moment is written '2026-03-02T09:30:00+08:00'",
         _ if either(&Person) || either(&Staff) || either(&File) => {

@@ -95,17 +95,11 @@ pub(super) struct Unknown {
 
 impl Unknown {
     fn of(reason: Reason) -> Unknown {
-        Unknown {
-            missing: BTreeSet::new(),
-            reason,
-        }
+        Unknown { missing: BTreeSet::new(), reason }
     }
 
     fn at(path: Vec<String>, reason: Reason) -> Unknown {
-        Unknown {
-            missing: BTreeSet::from([path.join(".")]),
-            reason,
-        }
+        Unknown { missing: BTreeSet::from([path.join(".")]), reason }
     }
 
     fn join(earlier: Option<Unknown>, later: Unknown) -> Unknown {
@@ -122,10 +116,7 @@ impl From<Result<Value, Unknown>> for Outcome {
     fn from(answer: Result<Value, Unknown>) -> Outcome {
         match answer {
             Ok(value) => Outcome::Known(value),
-            Err(Unknown { missing, reason }) => Outcome::Unknown {
-                missing: missing.into_iter().collect(),
-                reason,
-            },
+            Err(Unknown { missing, reason }) => Outcome::Unknown { missing: missing.into_iter().collect(), reason },
         }
     }
 }
@@ -157,12 +148,8 @@ impl<'a> Place<'a> {
             Kind::Has(path) => Value::Bool(matches!(self.slot(path), Slot::Set(_))),
             Kind::Not(inner) => Value::Bool(!self.truth(inner)?),
             Kind::Negate(inner) => negate(&*self.value(inner)?)?,
-            Kind::And(parts) => {
-                Value::Bool(kleene(parts.iter().map(|part| self.truth(part)), false)?)
-            }
-            Kind::Or(parts) => {
-                Value::Bool(kleene(parts.iter().map(|part| self.truth(part)), true)?)
-            }
+            Kind::And(parts) => Value::Bool(kleene(parts.iter().map(|part| self.truth(part)), false)?),
+            Kind::Or(parts) => Value::Bool(kleene(parts.iter().map(|part| self.truth(part)), true)?),
             Kind::Compare(relation, left, right) => {
                 let (left, right) = self.both(left, right)?;
                 Value::Bool(relation.holds(compare(&left, &right)?))
@@ -176,11 +163,7 @@ impl<'a> Place<'a> {
                 Value::Bool(kleene(items.iter().map(equal), true)?)
             }
             Kind::Chain(first, rest) => self.chain(first, rest)?,
-            Kind::List(items) => Value::List(all_known(
-                items
-                    .iter()
-                    .map(|item| self.value(item).map(Cow::into_owned)),
-            )?),
+            Kind::List(items) => Value::List(all_known(items.iter().map(|item| self.value(item).map(Cow::into_owned)))?),
             Kind::Size(inner) => match self.value(inner)?.as_ref() {
                 Value::List(items) => count(items.len())?,
                 Value::Text(text) => count(text.chars().count())?,
@@ -216,11 +199,7 @@ impl<'a> Place<'a> {
             }
             around = item.outer;
         }
-        self.scope.get(
-            &std::iter::once(path.root.text.as_str())
-                .chain(fields)
-                .collect::<Vec<_>>(),
-        )
+        self.scope.get(&std::iter::once(path.root.text.as_str()).chain(fields).collect::<Vec<_>>())
     }
 
     fn path(self, path: &Path) -> Answer<Cow<'a, Value>> {
@@ -229,21 +208,12 @@ impl<'a> Place<'a> {
             Slot::Unset => Reason::Unset,
             Slot::Erased => Reason::Erased,
         };
-        Err(Unknown::at(
-            path.resolve(self.item.map(|item| &item.names)),
-            reason,
-        ))
+        Err(Unknown::at(path.resolve(self.item.map(|item| &item.names)), reason))
     }
 
     fn chain(self, first: &'a Expr, rest: &'a [(Sign, Expr)]) -> Answer<Value> {
-        let parts = all_known(
-            std::iter::once(first)
-                .chain(rest.iter().map(|(_, part)| part))
-                .map(|p| self.value(p)),
-        )?;
-        let (first, others) = parts
-            .split_first()
-            .ok_or_else(|| Unknown::of(Reason::Mismatch))?;
+        let parts = all_known(std::iter::once(first).chain(rest.iter().map(|(_, part)| part)).map(|p| self.value(p)))?;
+        let (first, others) = parts.split_first().ok_or_else(|| Unknown::of(Reason::Mismatch))?;
         let mut sum = first.as_ref().clone();
         for ((sign, _), part) in rest.iter().zip(others) {
             sum = add(&sum, *sign, part)?;
@@ -258,22 +228,10 @@ impl<'a> Place<'a> {
         };
         let outer = self.item.map(|item| &item.names);
         let path = over.list.resolve(outer);
-        let around = |value| Item {
-            names: Items {
-                name: &over.item.text,
-                list: &path,
-                outer,
-            },
-            value,
-            outer: self.item,
-        };
+        let around = |value| Item { names: Items { name: &over.item.text, list: &path, outer }, value, outer: self.item };
         let truths = items.iter().map(|value| {
             let item = around(value);
-            Place {
-                scope: self.scope,
-                item: Some(&item),
-            }
-            .truth(&over.body)
+            Place { scope: self.scope, item: Some(&item) }.truth(&over.body)
         });
         match &over.fold {
             Fold::Exists => kleene(truths, true).map(Value::Bool),
@@ -281,15 +239,10 @@ impl<'a> Place<'a> {
             Fold::Sum(zero) => {
                 let parts = all_known(items.iter().map(|value| {
                     let item = around(value);
-                    let place = Place {
-                        scope: self.scope,
-                        item: Some(&item),
-                    };
+                    let place = Place { scope: self.scope, item: Some(&item) };
                     place.value(&over.body).map(Cow::into_owned)
                 }))?;
-                parts
-                    .iter()
-                    .try_fold(zero.clone(), |sum, part| add(&sum, Sign::Plus, part))
+                parts.iter().try_fold(zero.clone(), |sum, part| add(&sum, Sign::Plus, part))
             }
         }
     }
@@ -321,9 +274,7 @@ fn all_known<T>(parts: impl Iterator<Item = Answer<T>>) -> Answer<Vec<T>> {
 }
 
 fn count(len: usize) -> Answer<Value> {
-    i64::try_from(len)
-        .map(Value::Int)
-        .map_err(|_| Unknown::of(Reason::Overflow))
+    i64::try_from(len).map(Value::Int).map_err(|_| Unknown::of(Reason::Overflow))
 }
 
 /// How two values of one type stand to each other; `None` where they differ without an order.
@@ -370,31 +321,15 @@ fn add(sum: &Value, sign: Sign, part: &Value) -> Answer<Value> {
     use Value::{Date, Decimal as Dec, Int, Money};
     let plus = sign == Sign::Plus;
     let result = match (sum, part) {
-        (Int(sum), Int(part)) => (if plus {
-            sum.checked_add(*part)
-        } else {
-            sum.checked_sub(*part)
-        })
-        .map(Int),
+        (Int(sum), Int(part)) => (if plus { sum.checked_add(*part) } else { sum.checked_sub(*part) }).map(Int),
         (Int(sum), Dec(part)) => exact(Decimal::from(*sum), plus, *part),
         (Dec(sum), Int(part)) => exact(*sum, plus, Decimal::from(*part)),
         (Dec(sum), Dec(part)) => exact(*sum, plus, *part),
-        (Money(sum), Money(part)) => (if plus {
-            sum.checked_add(*part)
-        } else {
-            sum.checked_sub(*part)
-        })
-        .map(Money),
+        (Money(sum), Money(part)) => (if plus { sum.checked_add(*part) } else { sum.checked_sub(*part) }).map(Money),
         (Date(from), Date(to)) if !plus => Some(Int(from.signed_duration_since(*to).num_days())),
         (Date(date), Int(days)) => {
-            let days = if plus {
-                Some(*days)
-            } else {
-                days.checked_neg()
-            };
-            let moved = days
-                .and_then(TimeDelta::try_days)
-                .and_then(|days| date.checked_add_signed(days));
+            let days = if plus { Some(*days) } else { days.checked_neg() };
+            let moved = days.and_then(TimeDelta::try_days).and_then(|days| date.checked_add_signed(days));
             moved.filter(|date| is_writable(*date)).map(Date)
         }
         _ => return Err(Unknown::of(Reason::Mismatch)),
@@ -404,12 +339,7 @@ fn add(sum: &Value, sign: Sign, part: &Value) -> Answer<Value> {
 
 /// `Decimal` would round a sum that needs more digits than it has; here that is an overflow.
 fn exact(sum: Decimal, plus: bool, part: Decimal) -> Option<Value> {
-    let result = if plus {
-        sum.checked_add(part)
-    } else {
-        sum.checked_sub(part)
-    }?;
-    let rounded =
-        !sum.is_zero() && !part.is_zero() && result.scale() < sum.scale().max(part.scale());
+    let result = if plus { sum.checked_add(part) } else { sum.checked_sub(part) }?;
+    let rounded = !sum.is_zero() && !part.is_zero() && result.scale() < sum.scale().max(part.scale());
     (!rounded).then_some(Value::Decimal(result))
 }

@@ -21,9 +21,7 @@ pub(super) enum Token {
 }
 
 /// Longer signs stand before their beginnings.
-const SIGNS: [&str; 17] = [
-    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "+", "-", "(", ")", "[", "]", ",", ".",
-];
+const SIGNS: [&str; 17] = ["&&", "||", "==", "!=", "<=", ">=", "<", ">", "!", "+", "-", "(", ")", "[", "]", ",", "."];
 
 /// What people type for a sign, and what to tell them.
 const NOT_SIGNS: [(char, &str); 23] = [
@@ -70,16 +68,9 @@ pub(super) fn lex(source: &str, mistakes: &mut Vec<GuardMistake>) -> Vec<(Span, 
                 Some(sign) => (sign.len(), Some(Token::Sign(sign))),
                 None => {
                     let len = next.len_utf8();
-                    let hint = NOT_SIGNS
-                        .iter()
-                        .find(|(sign, _)| *sign == next)
-                        .map(|(_, hint)| *hint);
-                    let hint = hint.unwrap_or(
-                        "names are plain letters, digits and _; other text stands in quotes",
-                    );
-                    mistakes.push(
-                        GuardMistake::new(at..at + len, "this sign means nothing here").hint(hint),
-                    );
+                    let hint = NOT_SIGNS.iter().find(|(sign, _)| *sign == next).map(|(_, hint)| *hint);
+                    let hint = hint.unwrap_or("names are plain letters, digits and _; other text stands in quotes");
+                    mistakes.push(GuardMistake::new(at..at + len, "this sign means nothing here").hint(hint));
                     (len, None)
                 }
             },
@@ -101,11 +92,7 @@ fn number(rest: &str, at: usize, mistakes: &mut Vec<GuardMistake>) -> (usize, Op
     let written = &rest[..len];
     let token = match written.contains('.') {
         true => parse_decimal(written).map(Token::Decimal),
-        false => written
-            .parse()
-            .ok()
-            .filter(|whole| *whole <= i64::MIN.unsigned_abs())
-            .map(Token::Int),
+        false => written.parse().ok().filter(|whole| *whole <= i64::MIN.unsigned_abs()).map(Token::Int),
     };
     if token.is_none() {
         let hint = "write 12 or 86000.10: digits, at most one point, nothing else; whole numbers have 64 bits";
@@ -114,12 +101,7 @@ fn number(rest: &str, at: usize, mistakes: &mut Vec<GuardMistake>) -> (usize, Op
     (len, token)
 }
 
-fn text(
-    rest: &str,
-    at: usize,
-    quote: char,
-    mistakes: &mut Vec<GuardMistake>,
-) -> (usize, Option<Token>) {
+fn text(rest: &str, at: usize, quote: char, mistakes: &mut Vec<GuardMistake>) -> (usize, Option<Token>) {
     let mut out = String::new();
     let mut chars = rest.char_indices().skip(1);
     while let Some((index, c)) = chars.next() {
@@ -132,8 +114,7 @@ fn text(
                 Some((_, same @ ('\\' | '\'' | '"'))) => out.push(same),
                 other => {
                     let end = other.map_or(rest.len(), |(index, c)| index + c.len_utf8());
-                    let mistake =
-                        GuardMistake::new(at + index..at + end, "this escape is not known");
+                    let mistake = GuardMistake::new(at + index..at + end, "this escape is not known");
                     mistakes.push(mistake.hint(r#"known are \\ \' \" \n \t"#));
                 }
             },

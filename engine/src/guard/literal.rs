@@ -59,11 +59,7 @@ impl Checker<'_> {
                     Some(near) => format!("did you mean '{near}'?"),
                     None => format!("it is one of {}", quoted(words.iter())),
                 };
-                self.report(
-                    &span,
-                    format!("'{text}' is none of the words that may stand here"),
-                    Some(hint),
-                );
+                self.report(&span, format!("'{text}' is none of the words that may stand here"), Some(hint));
                 Fit::Reported
             }
             (GuardType::Date, Kind::Literal(value)) => {
@@ -73,11 +69,7 @@ impl Checker<'_> {
                 match parse_date(text) {
                     Some(date) => *value = Value::Date(date),
                     None => {
-                        return self.misread(
-                            expr,
-                            "this text is no day",
-                            "write it as '2026-03-02'",
-                        );
+                        return self.misread(expr, "this text is no day", "write it as '2026-03-02'");
                     }
                 }
                 Fit::Yes
@@ -101,11 +93,7 @@ impl Checker<'_> {
                 };
                 let mut all = Fit::Yes;
                 for item in items {
-                    let own = if let Kind::Literal(value) = &item.kind {
-                        literal_type(value)
-                    } else {
-                        None
-                    };
+                    let own = if let Kind::Literal(value) = &item.kind { literal_type(value) } else { None };
                     match self.fit(item, own.as_ref().unwrap_or(have_item), want_item) {
                         Fit::Yes => {}
                         Fit::No => return Fit::No,
@@ -137,23 +125,15 @@ impl Checker<'_> {
                         *value = Value::Money(money);
                         Fit::Yes
                     }
-                    Err(error) => self.misread(
-                        expr,
-                        &format!("this amount {error}"),
-                        "amounts are exact: 86000.10",
-                    ),
+                    Err(error) => self.misread(expr, &format!("this amount {error}"), "amounts are exact: 86000.10"),
                 };
             }
             Kind::Negate(inner) => vec![inner],
-            Kind::Chain(first, rest) => std::iter::once(first.as_mut())
-                .chain(rest.iter_mut().map(|(_, part)| part))
-                .collect(),
+            Kind::Chain(first, rest) => std::iter::once(first.as_mut()).chain(rest.iter_mut().map(|(_, part)| part)).collect(),
             _ => return Fit::No,
         };
         let fits: Vec<Fit> = parts.into_iter().map(|part| self.amount(part)).collect();
-        fits.into_iter()
-            .find(|fit| *fit != Fit::Yes)
-            .unwrap_or(Fit::Yes)
+        fits.into_iter().find(|fit| *fit != Fit::Yes).unwrap_or(Fit::Yes)
     }
 }
 
@@ -162,9 +142,7 @@ fn is_constant(expr: &Expr) -> bool {
     match &expr.kind {
         Kind::Literal(value) => matches!(value, Value::Int(_) | Value::Decimal(_)),
         Kind::Negate(inner) => is_constant(inner),
-        Kind::Chain(first, rest) => {
-            is_constant(first) && rest.iter().all(|(_, part)| is_constant(part))
-        }
+        Kind::Chain(first, rest) => is_constant(first) && rest.iter().all(|(_, part)| is_constant(part)),
         _ => false,
     }
 }

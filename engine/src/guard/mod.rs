@@ -52,18 +52,11 @@ pub struct GuardMistake {
 
 impl GuardMistake {
     fn new(span: Range<usize>, message: impl Into<String>) -> GuardMistake {
-        GuardMistake {
-            span,
-            message: message.into(),
-            hint: None,
-        }
+        GuardMistake { span, message: message.into(), hint: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> GuardMistake {
-        GuardMistake {
-            hint: Some(hint.into()),
-            ..self
-        }
+        GuardMistake { hint: Some(hint.into()), ..self }
     }
 }
 
@@ -91,9 +84,7 @@ pub fn check(source: &str, names: &dyn Names, want: GuardType) -> Result<Guard, 
     if source.len() > MAX_LENGTH_BYTES {
         let message = format!("the guard is longer than {MAX_LENGTH_BYTES} bytes");
         let mistake = GuardMistake::new(0..source.len(), message);
-        return Err(vec![
-            mistake.hint("give a part of it a transition or a fact of its own"),
-        ]);
+        return Err(vec![mistake.hint("give a part of it a transition or a fact of its own")]);
     }
     let mut mistakes = Vec::new();
     let tokens = lex::lex(source, &mut mistakes);
@@ -108,11 +99,7 @@ pub fn check(source: &str, names: &dyn Names, want: GuardType) -> Result<Guard, 
         mistakes.sort_by_key(|mistake| (mistake.span.start, mistake.span.end));
         return Err(mistakes);
     }
-    Ok(Guard {
-        source: source.to_owned(),
-        expr,
-        widens: holds_decimals(&want),
-    })
+    Ok(Guard { source: source.to_owned(), expr, widens: holds_decimals(&want) })
 }
 
 impl Guard {
@@ -123,9 +110,7 @@ impl Guard {
 
     /// The answer in this scope.
     pub fn eval(&self, scope: &dyn Scope) -> Outcome {
-        let answer = eval::Place::of(scope)
-            .value(&self.expr)
-            .map(std::borrow::Cow::into_owned);
+        let answer = eval::Place::of(scope).value(&self.expr).map(std::borrow::Cow::into_owned);
         Outcome::from(answer.map(|value| if self.widens { widened(value) } else { value }))
     }
 
@@ -137,10 +122,7 @@ impl Guard {
         while let Some(expr) = open.pop() {
             match &expr.kind {
                 Kind::And(parts) => open.extend(parts.iter().rev()),
-                _ => clauses.push(Clause {
-                    source: self.source.get(expr.span.clone()).unwrap_or(&self.source),
-                    expr,
-                }),
+                _ => clauses.push(Clause { source: self.source.get(expr.span.clone()).unwrap_or(&self.source), expr }),
             }
         }
         clauses
@@ -153,9 +135,7 @@ impl Guard {
 
     /// Whether the guard reads anything of this root.
     pub fn mentions(&self, root: &str) -> bool {
-        self.reads()
-            .iter()
-            .any(|path| path.first().is_some_and(|first| first == root))
+        self.reads().iter().any(|path| path.first().is_some_and(|first| first == root))
     }
 }
 
@@ -186,10 +166,7 @@ impl<'g> Clause<'g> {
 
     /// Its answer in this scope.
     pub fn eval(&self, scope: &dyn Scope) -> Outcome {
-        eval::Place::of(scope)
-            .value(self.expr)
-            .map(std::borrow::Cow::into_owned)
-            .into()
+        eval::Place::of(scope).value(self.expr).map(std::borrow::Cow::into_owned).into()
     }
 
     /// The paths that it reads.

@@ -23,39 +23,26 @@ struct Parser {
 
 /// Reads a whole guard; `tokens` ends with [`Token::End`].
 pub(super) fn parse(tokens: Vec<(Span, Token)>) -> Parsed<Expr> {
-    let mut parser = Parser {
-        tokens,
-        at: 0,
-        depth: 0,
-    };
+    let mut parser = Parser { tokens, at: 0, depth: 0 };
     let expr = parser.or()?;
     match parser.peek() {
         Token::End => Ok(expr),
-        Token::Name(word) if word == "and" => {
-            Err(parser.wrong("this is not an operator").hint("write &&"))
+        Token::Name(word) if word == "and" => Err(parser.wrong("this is not an operator").hint("write &&")),
+        Token::Name(word) if word == "or" => Err(parser.wrong("this is not an operator").hint("write ||")),
+        Token::Sign("==" | "!=" | "<" | "<=" | ">" | ">=") => {
+            Err(parser.wrong("comparisons do not chain").hint("compare twice and join both with &&"))
         }
-        Token::Name(word) if word == "or" => {
-            Err(parser.wrong("this is not an operator").hint("write ||"))
-        }
-        Token::Sign("==" | "!=" | "<" | "<=" | ">" | ">=") => Err(parser
-            .wrong("comparisons do not chain")
-            .hint("compare twice and join both with &&")),
         _ => Err(parser.wrong("the guard should end here, or go on with an operator")),
     }
 }
 
 impl Parser {
     fn peek(&self) -> &Token {
-        self.tokens
-            .get(self.at)
-            .map_or(&Token::End, |(_, token)| token)
+        self.tokens.get(self.at).map_or(&Token::End, |(_, token)| token)
     }
 
     fn span(&self) -> Span {
-        self.tokens
-            .get(self.at)
-            .or(self.tokens.last())
-            .map_or(0..0, |(span, _)| span.clone())
+        self.tokens.get(self.at).or(self.tokens.last()).map_or(0..0, |(span, _)| span.clone())
     }
 
     /// The mistake that the next token is.
@@ -71,20 +58,14 @@ impl Parser {
 
     fn expect(&mut self, sign: &str) -> Parsed<Span> {
         let span = self.span();
-        if self.eat(sign) {
-            Ok(span)
-        } else {
-            Err(self.wrong(&format!("a {sign} should stand here")))
-        }
+        if self.eat(sign) { Ok(span) } else { Err(self.wrong(&format!("a {sign} should stand here"))) }
     }
 
     /// Every recursion goes through here.
     fn deeper<T>(&mut self, inner: impl FnOnce(&mut Parser) -> Parsed<T>) -> Parsed<T> {
         if self.depth == MAX_DEPTH {
             let hint = "give a part of it a transition or a fact of its own";
-            return Err(self
-                .wrong(&format!("the guard is nested deeper than {MAX_DEPTH}"))
-                .hint(hint));
+            return Err(self.wrong(&format!("the guard is nested deeper than {MAX_DEPTH}")).hint(hint));
         }
         self.depth += 1;
         let result = inner(self);
@@ -93,17 +74,10 @@ impl Parser {
     }
 
     fn or(&mut self) -> Parsed<Expr> {
-        self.joined("||", Kind::Or, |parser| {
-            parser.joined("&&", Kind::And, Parser::comparison)
-        })
+        self.joined("||", Kind::Or, |parser| parser.joined("&&", Kind::And, Parser::comparison))
     }
 
-    fn joined(
-        &mut self,
-        sign: &str,
-        join: impl FnOnce(Vec<Expr>) -> Kind,
-        part: impl Fn(&mut Parser) -> Parsed<Expr>,
-    ) -> Parsed<Expr> {
+    fn joined(&mut self, sign: &str, join: impl FnOnce(Vec<Expr>) -> Kind, part: impl Fn(&mut Parser) -> Parsed<Expr>) -> Parsed<Expr> {
         let first = part(self)?;
         let start = first.span.start;
         let mut end = first.span.end;
@@ -117,10 +91,7 @@ impl Parser {
             return Ok(first);
         }
         rest.insert(0, first);
-        Ok(Expr {
-            span: start..end,
-            kind: join(rest),
-        })
+        Ok(Expr { span: start..end, kind: join(rest) })
     }
 
     fn comparison(&mut self) -> Parsed<Expr> {
@@ -165,20 +136,14 @@ impl Parser {
         if rest.is_empty() {
             return Ok(first);
         }
-        Ok(Expr {
-            span: start..end,
-            kind: Kind::Chain(Box::new(first), rest),
-        })
+        Ok(Expr { span: start..end, kind: Kind::Chain(Box::new(first), rest) })
     }
 
     fn operand(&mut self) -> Parsed<Expr> {
         let start = self.span().start;
         if self.eat("!") {
             let inner = self.deeper(Parser::operand)?;
-            return Ok(Expr {
-                span: start..inner.span.end,
-                kind: Kind::Not(Box::new(inner)),
-            });
+            return Ok(Expr { span: start..inner.span.end, kind: Kind::Not(Box::new(inner)) });
         }
         if self.eat("-") {
             let span = start..self.span().end;
@@ -189,16 +154,10 @@ impl Parser {
             };
             if let Some(value) = literal {
                 self.at += 1;
-                return Ok(Expr {
-                    span,
-                    kind: Kind::Literal(value),
-                });
+                return Ok(Expr { span, kind: Kind::Literal(value) });
             }
             let inner = self.deeper(Parser::operand)?;
-            return Ok(Expr {
-                span: start..inner.span.end,
-                kind: Kind::Negate(Box::new(inner)),
-            });
+            return Ok(Expr { span: start..inner.span.end, kind: Kind::Negate(Box::new(inner)) });
         }
         self.primary()
     }
@@ -216,10 +175,7 @@ impl Parser {
                 self.at += 1;
                 let inner = self.deeper(Parser::or)?;
                 let end = self.expect(")")?.end;
-                return Ok(Expr {
-                    span: span.start..end,
-                    kind: inner.kind,
-                });
+                return Ok(Expr { span: span.start..end, kind: inner.kind });
             }
             Token::Sign("[") => return self.list(),
             Token::Name(word) => match word.as_str() {
@@ -231,17 +187,12 @@ impl Parser {
                 _ => return self.named(),
             },
             Token::End => {
-                return Err(self
-                    .wrong("the guard ends too early")
-                    .hint("a value should follow"));
+                return Err(self.wrong("the guard ends too early").hint("a value should follow"));
             }
             Token::Sign(_) => return Err(self.wrong("a value should stand here")),
         };
         self.at += 1;
-        Ok(Expr {
-            span,
-            kind: Kind::Literal(value),
-        })
+        Ok(Expr { span, kind: Kind::Literal(value) })
     }
 
     fn list(&mut self) -> Parsed<Expr> {
@@ -254,10 +205,7 @@ impl Parser {
             }
         }
         let end = self.expect("]")?.end;
-        Ok(Expr {
-            span: start..end,
-            kind: Kind::List(items),
-        })
+        Ok(Expr { span: start..end, kind: Kind::List(items) })
     }
 
     fn name(&mut self, message: &str) -> Parsed<Name> {
@@ -285,10 +233,7 @@ impl Parser {
     fn named(&mut self) -> Parsed<Expr> {
         let mut path = self.path()?;
         if !self.eat("(") {
-            return Ok(Expr {
-                span: path.span.clone(),
-                kind: Kind::Path(path),
-            });
+            return Ok(Expr { span: path.span.clone(), kind: Kind::Path(path) });
         }
         let kind = match path.fields.pop() {
             None => self.function(&path.root)?,
@@ -303,10 +248,7 @@ impl Parser {
             }
         };
         let end = self.expect(")")?.end;
-        Ok(Expr {
-            span: path.span.start..end,
-            kind,
-        })
+        Ok(Expr { span: path.span.start..end, kind })
     }
 
     fn function(&mut self, name: &Name) -> Parsed<Kind> {
@@ -321,39 +263,26 @@ impl Parser {
             other => {
                 let mistake = GuardMistake::new(name.span.clone(), "there is no such function");
                 Err(match did_you_mean(other, FUNCTIONS.into_iter()) {
-                    _ if METHODS.contains(&other) => {
-                        mistake.hint(format!("write list.{other}(item, condition)"))
-                    }
+                    _ if METHODS.contains(&other) => mistake.hint(format!("write list.{other}(item, condition)")),
                     Some(near) => mistake.hint(format!("did you mean {near}?")),
-                    None => {
-                        mistake.hint("known are has(name), size(list), sum(list, item, amount)")
-                    }
+                    None => mistake.hint("known are has(name), size(list), sum(list, item, amount)"),
                 })
             }
         }
     }
 
     fn over(&mut self, fold: Fold, list: Path) -> Parsed<Kind> {
-        let item =
-            self.name("a name for the item should stand here, as in list.exists(item, condition)")?;
+        let item = self.name("a name for the item should stand here, as in list.exists(item, condition)")?;
         self.expect(",")?;
         let body = self.deeper(Parser::or)?;
-        Ok(Kind::Over(Box::new(Over {
-            fold,
-            list,
-            item,
-            body,
-        })))
+        Ok(Kind::Over(Box::new(Over { fold, list, item, body })))
     }
 }
 
 fn no_method(method: &Name, path: &Path) -> GuardMistake {
     let mistake = GuardMistake::new(method.span.clone(), "there is no such question to a list");
     let list = path.fields.last().unwrap_or(&path.root);
-    match (
-        method.text.as_str(),
-        did_you_mean(&method.text, METHODS.into_iter()),
-    ) {
+    match (method.text.as_str(), did_you_mean(&method.text, METHODS.into_iter())) {
         ("size", _) => mistake.hint(format!("write size(…{})", list.text)),
         ("sum", _) => mistake.hint(format!("write sum(…{}, item, amount)", list.text)),
         (_, Some(near)) => mistake.hint(format!("did you mean {near}?")),

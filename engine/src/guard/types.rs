@@ -52,20 +52,14 @@ impl GuardType {
 
     /// A record with these fields.
     pub fn record<S: Into<String>>(fields: impl IntoIterator<Item = (S, GuardType)>) -> GuardType {
-        GuardType::Record(Arc::new(
-            fields
-                .into_iter()
-                .map(|(name, ty)| (name.into(), ty))
-                .collect(),
-        ))
+        GuardType::Record(Arc::new(fields.into_iter().map(|(name, ty)| (name.into(), ty)).collect()))
     }
 
     /// Whether a value of the one may stand where the other is wanted. The order of words does not matter.
     pub(super) fn is(&self, wanted: &GuardType) -> bool {
         match (self, wanted) {
             (GuardType::Enum(own), GuardType::Enum(other)) => {
-                own.iter().all(|word| other.contains(word))
-                    && other.iter().all(|word| own.contains(word))
+                own.iter().all(|word| other.contains(word)) && other.iter().all(|word| own.contains(word))
             }
             (GuardType::List(own), GuardType::List(other)) => own.is(other),
             _ => self == wanted,
@@ -99,11 +93,7 @@ impl From<&Type> for GuardType {
             Type::Staff => GuardType::Staff,
             Type::File => GuardType::File,
             Type::List(item) => GuardType::list(item.as_ref().into()),
-            Type::Record(fields) => GuardType::record(
-                fields
-                    .iter()
-                    .map(|(name, field)| (name, GuardType::from(&field.ty))),
-            ),
+            Type::Record(fields) => GuardType::record(fields.iter().map(|(name, field)| (name, GuardType::from(&field.ty)))),
         }
     }
 }

@@ -247,7 +247,13 @@ impl Cast {
     #[must_use]
     pub fn of(definition: &Definition) -> Self {
         let titles = definition.file.roles.iter().map(|(n, r)| (n, &r.title)).chain(definition.file.sides.iter().map(|(n, s)| (n, &s.title)));
-        let member = |title: &Localized| CastMember { role: None, name: title.values().next_back().cloned().unwrap_or_default(), organisation: None, email: None, language: None };
+        let member = |title: &Localized| CastMember {
+            role: None,
+            name: title.values().next_back().cloned().unwrap_or_default(),
+            organisation: None,
+            email: None,
+            language: None,
+        };
         Self { accounts: titles.map(|(name, title)| (name.clone(), member(title))).collect() }
     }
 

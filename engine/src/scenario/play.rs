@@ -151,7 +151,13 @@ impl<'a> Player<'a> {
     fn file(&self, step: &StepFile, number: usize) -> FileToStore {
         let name = step.as_.clone().or_else(|| step.paper.clone()).unwrap_or_default();
         let id = FileId::new(uuid_v7(1_767_225_600_000, &seed_of(&["file", &self.scenario.scenario, &number.to_string()])));
-        let title = step.paper.as_ref().and_then(|p| self.definition.file.papers.get(p)).and_then(|p| p.title.get("zh-CN")).cloned().unwrap_or_else(|| name.clone());
+        let title = step
+            .paper
+            .as_ref()
+            .and_then(|p| self.definition.file.papers.get(p))
+            .and_then(|p| p.title.get("zh-CN"))
+            .cloned()
+            .unwrap_or_else(|| name.clone());
         FileToStore { id, name: format!("{name}.txt"), media_type: "text/plain".to_owned(), bytes: format!("{title}\n").into_bytes() }
     }
 

@@ -99,7 +99,9 @@ fn untagged(json: &Json) -> Option<Value> {
     let ty = match tag.as_str() {
         "null" => return Some(Value::Null),
         "list" => return inner.as_array()?.iter().map(untagged).collect::<Option<Vec<_>>>().map(Value::List),
-        "record" => return inner.as_object()?.iter().map(|(k, v)| Some((k.clone(), untagged(v)?))).collect::<Option<BTreeMap<_, _>>>().map(Value::Record),
+        "record" => {
+            return inner.as_object()?.iter().map(|(k, v)| Some((k.clone(), untagged(v)?))).collect::<Option<BTreeMap<_, _>>>().map(Value::Record);
+        }
         "bool" => Type::Bool,
         "int" => Type::Int,
         "decimal" => Type::Decimal,
@@ -148,10 +150,7 @@ pub fn chain(previous: &str, body: &Json) -> Option<String> {
 /// The next number of a series.
 pub(crate) async fn draw<C: ConnectionTrait>(db: &C, series: &str, year: i32) -> Result<u32, StoreError> {
     let new = number::ActiveModel { series: Set(series.to_owned()), year: Set(i64::from(year)), last: Set(0) };
-    number::Entity::insert(new)
-        .on_conflict_do_nothing_on([number::Column::Series, number::Column::Year])
-        .exec_without_returning(db)
-        .await?;
+    number::Entity::insert(new).on_conflict_do_nothing_on([number::Column::Series, number::Column::Year]).exec_without_returning(db).await?;
     number::Entity::update_many()
         .col_expr(number::Column::Last, Expr::col(number::Column::Last).add(1))
         .filter(number::Column::Series.eq(series))
@@ -328,7 +327,13 @@ async fn write_letters<C: ConnectionTrait>(db: &C, commit: &Commit<'_>, id: &str
     Ok(())
 }
 
-async fn write_access<C: ConnectionTrait>(db: &C, id: &str, events: &[Event], told: &[Notice], shares: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+async fn write_access<C: ConnectionTrait>(
+    db: &C,
+    id: &str,
+    events: &[Event],
+    told: &[Notice],
+    shares: impl Fn(&str) -> bool,
+) -> Result<(), StoreError> {
     let accounts: BTreeSet<AccountId> = events
         .iter()
         .filter_map(|e| match &e.what {
@@ -386,10 +391,7 @@ async fn write_words<C: ConnectionTrait>(db: &C, commit: &Commit<'_>, id: &str) 
         return Ok(());
     }
     let rows = hashes.iter().map(|hash| word::ActiveModel { case_id: Set(id.to_owned()), hash: Set(hash.clone()) });
-    word::Entity::insert_many(rows)
-        .on_conflict_do_nothing_on([word::Column::CaseId, word::Column::Hash])
-        .exec_without_returning(db)
-        .await?;
+    word::Entity::insert_many(rows).on_conflict_do_nothing_on([word::Column::CaseId, word::Column::Hash]).exec_without_returning(db).await?;
     Ok(())
 }
 

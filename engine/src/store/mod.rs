@@ -156,7 +156,11 @@ impl Store {
         } else if memory {
             &[]
         } else {
-            &[("PRAGMA journal_mode", "journal_mode", "wal"), ("PRAGMA synchronous", "synchronous", "2"), ("PRAGMA foreign_keys", "foreign_keys", "1")]
+            &[
+                ("PRAGMA journal_mode", "journal_mode", "wal"),
+                ("PRAGMA synchronous", "synchronous", "2"),
+                ("PRAGMA foreign_keys", "foreign_keys", "1"),
+            ]
         };
         for (sql, setting, wanted) in checks {
             let found = self.setting(sql).await?;

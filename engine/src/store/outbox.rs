@@ -63,7 +63,13 @@ impl Store {
         let due = Condition::any()
             .add(Condition::all().add(letter::Column::State.eq("waiting")).add(letter::Column::NextAt.lte(now_ms)))
             .add(Condition::all().add(letter::Column::State.eq("sending")).add(letter::Column::LeasedUntil.lte(now_ms)));
-        let rows = letter::Entity::find().filter(due).order_by_asc(letter::Column::NextAt).order_by_asc(letter::Column::Id).limit(most).all(self.db()).await?;
+        let rows = letter::Entity::find()
+            .filter(due)
+            .order_by_asc(letter::Column::NextAt)
+            .order_by_asc(letter::Column::Id)
+            .limit(most)
+            .all(self.db())
+            .await?;
         let mut out = Vec::new();
         for row in rows {
             let lease: [u8; 12] = random();

@@ -42,7 +42,11 @@ impl Store {
     pub async fn worklist(&self, master: &SealKey, ask: &Worklist, only_for: Option<&Account>) -> Result<Vec<case::Model>, StoreError> {
         let mut query = case::Entity::find();
         if let Some(account) = only_for {
-            let mine = Query::select().column(case_access::Column::CaseId).from(case_access::Entity).and_where(case_access::Column::Account.eq(account.id.to_string())).to_owned();
+            let mine = Query::select()
+                .column(case_access::Column::CaseId)
+                .from(case_access::Entity)
+                .and_where(case_access::Column::Account.eq(account.id.to_string()))
+                .to_owned();
             let seen = Condition::any().add(case::Column::Id.in_subquery(mine)).add(case::Column::Workflow.is_in(&ask.all_of));
             query = query.filter(seen);
         }
@@ -104,7 +108,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn deadlines(&self, case: CaseId) -> Result<Vec<deadline::Model>, StoreError> {
-        Ok(deadline::Entity::find().filter(deadline::Column::CaseId.eq(case.to_string())).order_by_asc(deadline::Column::Proceeding).all(self.db()).await?)
+        Ok(deadline::Entity::find()
+            .filter(deadline::Column::CaseId.eq(case.to_string()))
+            .order_by_asc(deadline::Column::Proceeding)
+            .all(self.db())
+            .await?)
     }
 
     /// The open work of a case.
@@ -120,7 +128,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn letters(&self, case: CaseId) -> Result<Vec<letter::Model>, StoreError> {
-        Ok(letter::Entity::find().filter(letter::Column::CaseId.eq(case.to_string())).order_by_asc(letter::Column::CreatedAt).order_by_asc(letter::Column::Id).all(self.db()).await?)
+        Ok(letter::Entity::find()
+            .filter(letter::Column::CaseId.eq(case.to_string()))
+            .order_by_asc(letter::Column::CreatedAt)
+            .order_by_asc(letter::Column::Id)
+            .all(self.db())
+            .await?)
     }
 
     /// How many letters a worker holds at this moment.
@@ -184,11 +197,13 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn pin(&self, kind: &str, name: &str, digest: &str, body: &str) -> Result<(), StoreError> {
-        let row = source::ActiveModel { digest: Set(digest.to_owned()), kind: Set(kind.to_owned()), name: Set(name.to_owned()), body: Set(body.to_owned()) };
-        source::Entity::insert(row)
-            .on_conflict_do_nothing_on([source::Column::Digest])
-            .exec_without_returning(self.db())
-            .await?;
+        let row = source::ActiveModel {
+            digest: Set(digest.to_owned()),
+            kind: Set(kind.to_owned()),
+            name: Set(name.to_owned()),
+            body: Set(body.to_owned()),
+        };
+        source::Entity::insert(row).on_conflict_do_nothing_on([source::Column::Digest]).exec_without_returning(self.db()).await?;
         Ok(())
     }
 
@@ -206,7 +221,8 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn cases_due(&self, now_ms: i64, limit: u64) -> Result<Vec<String>, StoreError> {
-        let rows = case::Entity::find().filter(case::Column::ActsAt.lte(now_ms)).order_by_asc(case::Column::ActsAt).limit(limit).all(self.db()).await?;
+        let rows =
+            case::Entity::find().filter(case::Column::ActsAt.lte(now_ms)).order_by_asc(case::Column::ActsAt).limit(limit).all(self.db()).await?;
         Ok(rows.into_iter().map(|r| r.id).collect())
     }
 

@@ -11,9 +11,7 @@ use super::*;
 
 fn sender() -> Sender {
     Sender {
-        name: "新安县医疗纠纷人民调解委员会".into(),
-        address: "committee@mediation.example".into(),
-        domain: "mediation.example".into(),
+        name: "新安县医疗纠纷人民调解委员会".into(), address: "committee@mediation.example".into(), domain: "mediation.example".into()
     }
 }
 
@@ -26,9 +24,7 @@ fn mail() -> Mail {
         text: "尊敬的王芳：\n\n　　您好。\n.\n.. 点开头的行\n".into(),
         html: "<!doctype html>\n<html lang=\"zh-CN\"><p>尊敬的王芳：</p></html>\n".into(),
         invitation: None,
-        date: DateTime::parse_from_rfc3339("2026-03-02T09:00:00+08:00")
-            .expect("a date")
-            .into(),
+        date: DateTime::parse_from_rfc3339("2026-03-02T09:00:00+08:00").expect("a date").into(),
     }
 }
 
@@ -39,9 +35,7 @@ fn invited() -> Mail {
             at: DateTime::parse_from_rfc3339("2026-03-11T09:30:00+08:00").expect("a date"),
             minutes: 120,
             place: "新安县司法局，二楼调解室；东侧 (201)".into(),
-            title:
-                "调解会［2026-0007］，请您准时参加，不能按时参加的请提前来电，我们会另行商定时间"
-                    .into(),
+            title: "调解会［2026-0007］，请您准时参加，不能按时参加的请提前来电，我们会另行商定时间".into(),
             cancelled: false,
         }),
         ..mail()
@@ -68,18 +62,11 @@ impl Part {
             let (name, value) = line.split_once(": ").expect("name: value");
             (name.to_ascii_lowercase(), value.to_owned())
         };
-        Part {
-            headers: unfolded.split("\r\n").map(header).collect(),
-            body: body.to_owned(),
-        }
+        Part { headers: unfolded.split("\r\n").map(header).collect(), body: body.to_owned() }
     }
 
     fn header(&self, name: &str) -> &str {
-        let mut values = self
-            .headers
-            .iter()
-            .filter(|(n, _)| n == name)
-            .map(|(_, v)| v.as_str());
+        let mut values = self.headers.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str());
         let value = values.next().unwrap_or_else(|| panic!("no {name}"));
         assert_eq!(values.next(), None, "{name} twice");
         value
@@ -87,33 +74,21 @@ impl Part {
 
     fn parts(&self) -> Vec<Part> {
         let kind = self.header("content-type");
-        let (_, rest) = kind
-            .split_once("boundary=\"")
-            .unwrap_or_else(|| panic!("no boundary in {kind}"));
+        let (_, rest) = kind.split_once("boundary=\"").unwrap_or_else(|| panic!("no boundary in {kind}"));
         let boundary = rest.split('"').next().expect("a boundary");
         let body = format!("\r\n{}", self.body);
         let pieces: Vec<&str> = body.split(&format!("\r\n--{boundary}")).collect();
-        assert!(
-            pieces.last().expect("an end").starts_with("--"),
-            "the last boundary closes"
-        );
-        pieces[1..pieces.len() - 1]
-            .iter()
-            .map(|p| Part::read(p.trim_start_matches("\r\n")))
-            .collect()
+        assert!(pieces.last().expect("an end").starts_with("--"), "the last boundary closes");
+        pieces[1..pieces.len() - 1].iter().map(|p| Part::read(p.trim_start_matches("\r\n"))).collect()
     }
 
     fn text(&self) -> String {
         let bytes = match self.header("content-transfer-encoding") {
-            "base64" => STANDARD
-                .decode(self.body.replace("\r\n", ""))
-                .expect("base64"),
+            "base64" => STANDARD.decode(self.body.replace("\r\n", "")).expect("base64"),
             "quoted-printable" => unquoted(self.body.replace("=\r\n", "").as_bytes(), b'='),
             other => panic!("encoded as {other}"),
         };
-        String::from_utf8(bytes)
-            .expect("UTF-8")
-            .replace("\r\n", "\n")
+        String::from_utf8(bytes).expect("UTF-8").replace("\r\n", "\n")
     }
 }
 
@@ -138,18 +113,14 @@ fn decoded_header(value: &str) -> String {
     let mut bytes = Vec::new();
     let mut after_word = false;
     for piece in value.split(' ') {
-        let word = piece
-            .strip_prefix("=?utf-8?")
-            .and_then(|p| p.strip_suffix("?="));
+        let word = piece.strip_prefix("=?utf-8?").and_then(|p| p.strip_suffix("?="));
         let joined = after_word && word.is_some();
         if !bytes.is_empty() && !joined {
             bytes.push(b' ');
         }
         after_word = word.is_some();
         match word {
-            Some(word) if word.starts_with("b?") => {
-                bytes.extend(STANDARD.decode(&word[2..]).expect("base64"))
-            }
+            Some(word) if word.starts_with("b?") => bytes.extend(STANDARD.decode(&word[2..]).expect("base64")),
             Some(word) => bytes.extend(unquoted(word[2..].replace('_', " ").as_bytes(), b'=')),
             None => bytes.extend(piece.as_bytes()),
         }

@@ -21,14 +21,7 @@ impl Folder {
 
     fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.0.join("mail")).expect("the mail folder");
-        entries
-            .map(|e| {
-                e.expect("an entry")
-                    .file_name()
-                    .to_string_lossy()
-                    .into_owned()
-            })
-            .collect()
+        entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
     }
 }
 
@@ -39,11 +32,7 @@ impl Drop for Folder {
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
 }
 
 #[test]
@@ -56,19 +45,11 @@ fn a_second_delivery_replaces_the_first() {
         let first = post.deliver(&mail()).await.expect("delivered");
         let (again, same) = (mail(), mail());
         let both = tokio::join!(post.deliver(&again), post.deliver(&same));
-        assert_eq!(
-            (both.0.expect("delivered"), both.1.expect("delivered")),
-            (first.clone(), first.clone())
-        );
+        assert_eq!((both.0.expect("delivered"), both.1.expect("delivered")), (first.clone(), first.clone()));
         assert_eq!(folder.names(), ["0198f0c4-7.3.0.eml"]);
-        let written =
-            std::fs::read_to_string(folder.0.join("mail/0198f0c4-7.3.0.eml")).expect("the mail");
+        let written = std::fs::read_to_string(folder.0.join("mail/0198f0c4-7.3.0.eml")).expect("the mail");
         assert_eq!(written, formatted(&mail()));
-        assert!(
-            first.proof.starts_with("0198f0c4-7.3.0.eml sha256:"),
-            "{}",
-            first.proof
-        );
+        assert!(first.proof.starts_with("0198f0c4-7.3.0.eml sha256:"), "{}", first.proof);
     });
 }
 
@@ -76,12 +57,8 @@ fn a_second_delivery_replaces_the_first() {
 fn a_folder_that_cannot_be_written_may_work_later() {
     let folder = Folder::new("blocked");
     std::fs::write(folder.0.join("mail"), "a file where the folder should be").expect("written");
-    let failure =
-        run(FolderPost::new(&folder.0, sender()).deliver(&mail())).expect_err("no folder");
-    assert!(
-        matches!(&failure, Failure::Temporary(why) if !why.contains("heyi-mail")),
-        "{failure:?}"
-    );
+    let failure = run(FolderPost::new(&folder.0, sender()).deliver(&mail())).expect_err("no folder");
+    assert!(matches!(&failure, Failure::Temporary(why) if !why.contains("heyi-mail")), "{failure:?}");
     let mut bad = mail();
     bad.to_name = "a\r\nb".into();
     let failure = run(FolderPost::new(&folder.0, sender()).deliver(&bad)).expect_err("a bad name");
@@ -94,22 +71,13 @@ fn settings_are_read_and_never_repeated() {
     for (url, expected) in [
         ("smtp://127.0.0.1:2525", "smtp://127.0.0.1:2525"),
         ("smtp://localhost", "smtp://localhost:25"),
-        (
-            "smtp+starttls://user:secret%40%3A%2F@mail.example",
-            "smtp+starttls://mail.example:587",
-        ),
-        (
-            "smtps://us%40er:secret@mail.example/",
-            "smtps://mail.example:465",
-        ),
+        ("smtp+starttls://user:secret%40%3A%2F@mail.example", "smtp+starttls://mail.example:587"),
+        ("smtps://us%40er:secret@mail.example/", "smtps://mail.example:465"),
         ("smtps://[::1]:465", "smtps://::1:465"),
     ] {
         let shown = shown(url).expect(url);
         assert!(shown.starts_with(expected), "{shown}");
-        assert!(
-            !shown.contains("secret") && !shown.contains("us%40er") && !shown.contains("user"),
-            "{shown}"
-        );
+        assert!(!shown.contains("secret") && !shown.contains("us%40er") && !shown.contains("user"), "{shown}");
     }
     let ca = Folder::new("ca");
     let nothing = ca.0.join("nothing.pem");
@@ -118,31 +86,16 @@ fn settings_are_read_and_never_repeated() {
     for (url, expected) in [
         ("http://secret@mail.example".to_owned(), "must begin with"),
         ("secret".to_owned(), "must begin with"),
-        (
-            "smtp://user:secret@mail.example".to_owned(),
-            "need smtp+starttls://",
-        ),
+        ("smtp://user:secret@mail.example".to_owned(), "need smtp+starttls://"),
         ("smtps://user@mail.example".to_owned(), "user and password"),
-        (
-            "smtps://user:secret%4@mail.example".to_owned(),
-            "user and password",
-        ),
-        (
-            "smtps://:secret@mail.example".to_owned(),
-            "user and password",
-        ),
+        ("smtps://user:secret%4@mail.example".to_owned(), "user and password"),
+        ("smtps://:secret@mail.example".to_owned(), "user and password"),
         ("smtps://user:sec/ret".to_owned(), "port"),
         ("smtps://mail.example:secret".to_owned(), "port"),
         ("smtps://mail.example:0".to_owned(), "port"),
         ("smtps://".to_owned(), "host"),
-        (
-            "smtps://mail.example?verify=secret".to_owned(),
-            "always verified",
-        ),
-        (
-            "smtps://mail.example?ca=a&ca=secret".to_owned(),
-            "always verified",
-        ),
+        ("smtps://mail.example?verify=secret".to_owned(), "always verified"),
+        ("smtps://mail.example?ca=a&ca=secret".to_owned(), "always verified"),
         ("smtp://mail.example?ca=secret".to_owned(), "smtps://"),
         (with_ca(&ca.0.join("secret.pem")), "cannot be read"),
         (with_ca(&nothing), "holds no certificate"),
@@ -152,21 +105,13 @@ fn settings_are_read_and_never_repeated() {
         assert!(error.contains(expected), "{url}: {error}");
         assert!(!error.contains("secret"), "{error}");
     }
-    let weak = |url| {
-        Post::from_url(url, sender())
-            .expect("a post")
-            .weakness()
-            .is_some()
-    };
+    let weak = |url| Post::from_url(url, sender()).expect("a post").weakness().is_some();
     assert!(weak("smtp://mail.example") && weak("folder:x"));
     assert!(!weak("smtp://localhost") && !weak("smtps://mail.example"));
     let mut nobody = sender();
     nobody.address = "secret".into();
     assert_eq!(
-        Post::from_url("smtp://localhost", nobody)
-            .map(|_| ())
-            .expect_err("refused")
-            .to_string(),
+        Post::from_url("smtp://localhost", nobody).map(|_| ()).expect_err("refused").to_string(),
         "the mail address of the sender is not valid"
     );
 }
@@ -182,10 +127,7 @@ struct Script {
 
 impl Script {
     async fn start(once: &[(&'static str, &'static str)]) -> (Script, SmtpPost) {
-        let script = Script {
-            once: Arc::new(Mutex::new(once.to_vec())),
-            ..Script::default()
-        };
+        let script = Script { once: Arc::new(Mutex::new(once.to_vec())), ..Script::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("smtp://{}", listener.local_addr().expect("an address"));
         let own = script.clone();
@@ -195,18 +137,13 @@ impl Script {
                 tokio::spawn(own.clone().talk(stream));
             }
         });
-        let Ok(Post::Smtp(post)) = Post::from_url(&url, sender()) else {
-            panic!("a post")
-        };
+        let Ok(Post::Smtp(post)) = Post::from_url(&url, sender()) else { panic!("a post") };
         (script, post)
     }
 
     fn answer(&self, command: &str) -> &'static str {
         let mut once = self.once.lock().expect("the script");
-        if let Some(at) = once
-            .iter()
-            .position(|(begins, _)| command.starts_with(begins))
-        {
+        if let Some(at) = once.iter().position(|(begins, _)| command.starts_with(begins)) {
             return once.remove(at).1;
         }
         match command.trim_end().split(' ').next() {
@@ -227,10 +164,7 @@ impl Script {
                 "close" => return,
                 "silence" => std::future::pending::<()>().await,
                 "" => {}
-                words => stream
-                    .write_all(format!("{words}\r\n").as_bytes())
-                    .await
-                    .expect("written"),
+                words => stream.write_all(format!("{words}\r\n").as_bytes()).await.expect("written"),
             }
             line.clear();
             if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
@@ -238,10 +172,7 @@ impl Script {
             }
             answer = match &mut body {
                 Some(text) if line == ".\r\n" => {
-                    self.taken
-                        .lock()
-                        .expect("the mails")
-                        .push(std::mem::take(text));
+                    self.taken.lock().expect("the mails").push(std::mem::take(text));
                     body = None;
                     self.answer("END").to_owned()
                 }
@@ -274,10 +205,7 @@ fn a_server_takes_mails_over_one_connection() {
         assert_eq!(script.connections(), 1);
         let taken = script.taken.lock().expect("the mails").clone();
         assert_eq!(taken.len(), 3);
-        assert!(
-            taken.iter().all(|t| *t == formatted(&invited())),
-            "what arrives is what was built"
-        );
+        assert!(taken.iter().all(|t| *t == formatted(&invited())), "what arrives is what was built");
         post.close().await;
         post.deliver(&mail()).await.expect("delivered");
         assert_eq!(script.connections(), 2);
@@ -289,73 +217,23 @@ fn refusals_are_told_apart_and_name_nobody() {
     let permanent = |why: &str| Failure::Permanent(why.to_owned());
     let temporary = |why: &str| Failure::Temporary(why.to_owned());
     for (command, answer, expected) in [
-        (
-            "RCPT",
-            "451 4.7.1 <wang.fang@mail.example> greylisted",
-            temporary("the mail server refused the recipient: 451 4.7.1"),
-        ),
-        (
-            "RCPT",
-            "550 5.1.1 <wang.fang@mail.example> unknown",
-            permanent("the mail server refused the recipient: 550 5.1.1"),
-        ),
-        (
-            "RCPT",
-            "550 no wang.fang here",
-            permanent("the mail server refused the recipient: 550"),
-        ),
-        (
-            "END",
-            "554 5.7.1 spam",
-            permanent("the mail server refused the message: 554 5.7.1"),
-        ),
-        (
-            "END",
-            "452 4.3.1 full",
-            temporary("the mail server refused the message: 452 4.3.1"),
-        ),
-        (
-            "MAIL",
-            "550 5.7.1 not you",
-            temporary("the mail server refused the sender: 550 5.7.1"),
-        ),
-        (
-            "CONNECT",
-            "554 5.7.1 blocked",
-            temporary("the mail server cannot be reached: 554 5.7.1"),
-        ),
-        (
-            "CONNECT",
-            "close",
-            temporary("the mail server cannot be reached: the connection broke"),
-        ),
-        (
-            "END",
-            "close",
-            temporary("the mail server cannot be reached: the connection broke"),
-        ),
-        (
-            "CONNECT",
-            "silence",
-            temporary("the mail server cannot be reached: no answer in time"),
-        ),
-        (
-            "RCPT",
-            "silence",
-            temporary("the mail server gave no answer in time"),
-        ),
+        ("RCPT", "451 4.7.1 <wang.fang@mail.example> greylisted", temporary("the mail server refused the recipient: 451 4.7.1")),
+        ("RCPT", "550 5.1.1 <wang.fang@mail.example> unknown", permanent("the mail server refused the recipient: 550 5.1.1")),
+        ("RCPT", "550 no wang.fang here", permanent("the mail server refused the recipient: 550")),
+        ("END", "554 5.7.1 spam", permanent("the mail server refused the message: 554 5.7.1")),
+        ("END", "452 4.3.1 full", temporary("the mail server refused the message: 452 4.3.1")),
+        ("MAIL", "550 5.7.1 not you", temporary("the mail server refused the sender: 550 5.7.1")),
+        ("CONNECT", "554 5.7.1 blocked", temporary("the mail server cannot be reached: 554 5.7.1")),
+        ("CONNECT", "close", temporary("the mail server cannot be reached: the connection broke")),
+        ("END", "close", temporary("the mail server cannot be reached: the connection broke")),
+        ("CONNECT", "silence", temporary("the mail server cannot be reached: no answer in time")),
+        ("RCPT", "silence", temporary("the mail server gave no answer in time")),
     ] {
         run(async {
             let (_, post) = Script::start(&[(command, answer)]).await;
             let post = post.impatient();
-            assert_eq!(
-                post.deliver(&mail()).await,
-                Err(expected),
-                "{command} {answer}"
-            );
-            post.deliver(&mail())
-                .await
-                .expect("the next attempt succeeds");
+            assert_eq!(post.deliver(&mail()).await, Err(expected), "{command} {answer}");
+            post.deliver(&mail()).await.expect("the next attempt succeeds");
         });
     }
 }
@@ -366,14 +244,8 @@ fn a_connection_that_the_server_has_closed_costs_no_failure() {
         run(async {
             let (script, post) = Script::start(&[]).await;
             post.deliver(&mail()).await.expect("delivered");
-            script
-                .once
-                .lock()
-                .expect("the script")
-                .push(("MAIL", answer));
-            post.deliver(&mail())
-                .await
-                .expect("delivered on a new connection");
+            script.once.lock().expect("the script").push(("MAIL", answer));
+            post.deliver(&mail()).await.expect("delivered on a new connection");
             assert_eq!(script.connections(), 2, "{answer}");
         });
     }
@@ -386,13 +258,7 @@ fn no_more_connections_than_allowed() {
         let post = Arc::new(post);
         let mut tasks = Vec::new();
         for n in 0..40 {
-            let (post, mail) = (
-                post.clone(),
-                Mail {
-                    id: format!("n-{n}"),
-                    ..mail()
-                },
-            );
+            let (post, mail) = (post.clone(), Mail { id: format!("n-{n}"), ..mail() });
             tasks.push(tokio::spawn(async move { post.deliver(&mail).await }));
         }
         for task in tasks {
@@ -406,29 +272,13 @@ fn no_more_connections_than_allowed() {
 #[test]
 fn nobody_listening_may_work_later_and_no_starttls_is_no_sending() {
     run(async {
-        let Ok(Post::Smtp(post)) = Post::from_url("smtp://127.0.0.1:1", sender()) else {
-            panic!("a post")
-        };
-        assert!(matches!(
-            post.deliver(&mail()).await,
-            Err(Failure::Temporary(_))
-        ));
+        let Ok(Post::Smtp(post)) = Post::from_url("smtp://127.0.0.1:1", sender()) else { panic!("a post") };
+        assert!(matches!(post.deliver(&mail()).await, Err(Failure::Temporary(_))));
         let (script, plain) = Script::start(&[]).await;
-        let url = plain
-            .to_string()
-            .replace("smtp://", "smtp+starttls://user:secret@");
-        let Ok(Post::Smtp(post)) = Post::from_url(&url, sender()) else {
-            panic!("a post")
-        };
-        let failure = tokio::time::timeout(Duration::from_secs(5), post.deliver(&mail()))
-            .await
-            .expect("in time");
-        assert_eq!(
-            failure,
-            Err(Failure::Temporary(
-                "the mail server cannot be reached safely: it does not offer what is needed".into()
-            ))
-        );
+        let url = plain.to_string().replace("smtp://", "smtp+starttls://user:secret@");
+        let Ok(Post::Smtp(post)) = Post::from_url(&url, sender()) else { panic!("a post") };
+        let failure = tokio::time::timeout(Duration::from_secs(5), post.deliver(&mail())).await.expect("in time");
+        assert_eq!(failure, Err(Failure::Temporary("the mail server cannot be reached safely: it does not offer what is needed".into())));
         assert!(script.taken.lock().expect("the mails").is_empty());
     });
 }

@@ -22,16 +22,10 @@ fn every_planted_mistake_is_found_in_one_load() {
         .put("one/en/body.text.hbs", "x")
         .put("_shared/en/opening", "x");
     let choice = "level: minor major";
-    let mut three = shape(
-        "three",
-        &format!("{choice}; maybe: date; sum: money; list: list"),
-    );
+    let mut three = shape("three", &format!("{choice}; maybe: date; sum: money; list: list"));
     three.fields[1].optional = true;
     let shapes = [
-        shape(
-            "acceptance",
-            "number: text; accepted_on: date; finish_by: date",
-        ),
+        shape("acceptance", "number: text; accepted_on: date; finish_by: date"),
         shape("one", &format!("number: text; on: date; {choice}")),
         shape("two", ""),
         three,
@@ -78,80 +72,25 @@ fn every_planted_mistake_is_found_in_one_load() {
 
 #[test]
 fn what_would_end_the_process_is_refused_before_it_is_parsed() {
-    let deep =
-        |open: &str, close: &str, n: usize| format!("{}x{}", open.repeat(n), close.repeat(n));
+    let deep = |open: &str, close: &str, n: usize| format!("{}x{}", open.repeat(n), close.repeat(n));
     for (name, text, problem) in [
-        (
-            "blocks",
-            deep("{{#if reference}}", "{{/if}}", 10_000),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "spaced",
-            deep("{{ ~ # if reference}}", "{{/if}}", 5_000),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "chain",
-            format!(
-                "{{{{#if reference}}}}{}{{{{/if}}}}",
-                "{{else if reference}}x".repeat(9_000)
-            ),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "hidden",
-            deep("{{#if reference}}{{!-- {{/if}} --}}", "{{/if}}", 5_000),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "quoted",
-            deep("{{#if (eq reference \"{{/if}}\")}}", "{{/if}}", 5_000),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "escaped",
-            deep("{{#if reference}}\\{{/if}}", "{{/if}}", 5_000),
-            "blocks nest deeper than 32",
-        ),
-        (
-            "brackets",
-            format!("{{{{#if {}}}}}x{{{{/if}}}}", deep("(not ", ")", 20_000)),
-            "too many brackets",
-        ),
-        (
-            "arrays",
-            format!("{{{{#if {}}}}}x{{{{/if}}}}", deep("[", "]", 20_000)),
-            "[…] inside",
-        ),
-        (
-            "large",
-            "x".repeat(MAX_TEMPLATE_BYTES + 1),
-            "larger than 256 KB",
-        ),
-        (
-            "raw",
-            "{{{{raw}}}}{{/if}}{{{{/raw}}}}".into(),
-            "a raw block",
-        ),
-        (
-            "inline",
-            "{{#*inline \"layout\"}}x{{/inline}}".into(),
-            "defines a partial on the fly",
-        ),
+        ("blocks", deep("{{#if reference}}", "{{/if}}", 10_000), "blocks nest deeper than 32"),
+        ("spaced", deep("{{ ~ # if reference}}", "{{/if}}", 5_000), "blocks nest deeper than 32"),
+        ("chain", format!("{{{{#if reference}}}}{}{{{{/if}}}}", "{{else if reference}}x".repeat(9_000)), "blocks nest deeper than 32"),
+        ("hidden", deep("{{#if reference}}{{!-- {{/if}} --}}", "{{/if}}", 5_000), "blocks nest deeper than 32"),
+        ("quoted", deep("{{#if (eq reference \"{{/if}}\")}}", "{{/if}}", 5_000), "blocks nest deeper than 32"),
+        ("escaped", deep("{{#if reference}}\\{{/if}}", "{{/if}}", 5_000), "blocks nest deeper than 32"),
+        ("brackets", format!("{{{{#if {}}}}}x{{{{/if}}}}", deep("(not ", ")", 20_000)), "too many brackets"),
+        ("arrays", format!("{{{{#if {}}}}}x{{{{/if}}}}", deep("[", "]", 20_000)), "[…] inside"),
+        ("large", "x".repeat(MAX_TEMPLATE_BYTES + 1), "larger than 256 KB"),
+        ("raw", "{{{{raw}}}}{{/if}}{{{{/raw}}}}".into(), "a raw block"),
+        ("inline", "{{#*inline \"layout\"}}x{{/inline}}".into(), "defines a partial on the fly"),
         ("unclosed", "a {{reference".into(), "{{ without }}"),
     ] {
         let folder = Folder::new(name);
         folder.notice("one/en", "ok", &text, GOOD_HTML);
-        let found = told(
-            Templates::load(&[shape("one", "")], &["en"], Some(&folder.0))
-                .err()
-                .expect("refused"),
-        );
-        assert!(
-            found.contains("mail/one/en/body.txt.hbs") && found.contains(problem),
-            "{name}: {found}"
-        );
+        let found = told(Templates::load(&[shape("one", "")], &["en"], Some(&folder.0)).err().expect("refused"));
+        assert!(found.contains("mail/one/en/body.txt.hbs") && found.contains(problem), "{name}: {found}");
         assert!(found.len() < 2_000, "{name} tells too much");
     }
 }
@@ -165,10 +104,6 @@ fn partials_that_multiply_are_refused() {
         folder.put(&format!("_shared/en/b{i}.txt.hbs"), &next.repeat(2));
     }
     folder.put("_shared/en/b25.txt.hbs", "x");
-    let found = told(
-        Templates::load(&[shape("one", "")], &["en"], Some(&folder.0))
-            .err()
-            .expect("refused"),
-    );
+    let found = told(Templates::load(&[shape("one", "")], &["en"], Some(&folder.0)).err().expect("refused"));
     assert!(found.contains("comes to more than 20000 pieces"), "{found}");
 }

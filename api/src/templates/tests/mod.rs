@@ -23,22 +23,11 @@ fn field(text: &str) -> Field {
         "list" => FieldType::TextList,
         keys => choice(keys),
     };
-    Field {
-        name: name.to_owned(),
-        ty,
-        optional: false,
-    }
+    Field { name: name.to_owned(), ty, optional: false }
 }
 
 fn shape(kind: &str, fields: &str) -> Shape {
-    Shape {
-        kind: kind.to_owned(),
-        fields: fields
-            .split("; ")
-            .filter(|f| !f.is_empty())
-            .map(field)
-            .collect(),
-    }
+    Shape { kind: kind.to_owned(), fields: fields.split("; ").filter(|f| !f.is_empty()).map(field).collect() }
 }
 
 /// The `notices:` of workflows/medical-dispute/workflow.yaml, with the types that its expressions have.
@@ -105,8 +94,7 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Folder {
-        let path =
-            std::env::temp_dir().join(format!("heyi-templates-{name}-{}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("heyi-templates-{name}-{}", std::process::id()));
         fs::create_dir_all(path.join("mail")).expect("a folder");
         Folder(path)
     }

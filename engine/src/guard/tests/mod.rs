@@ -21,11 +21,7 @@ fn list(item: Type) -> Type {
 }
 
 fn states() -> Type {
-    Type::Enum(
-        ["commissioned", "supplement", "done"]
-            .map(str::to_owned)
-            .into(),
-    )
+    Type::Enum(["commissioned", "supplement", "done"].map(str::to_owned).into())
 }
 
 /// The names of the examples, and the types to read their values by.
@@ -61,25 +57,14 @@ fn types() -> Type {
     record(vec![
         ("facts", facts),
         ("obligation", list(obligation.clone())),
-        (
-            "this",
-            record(vec![
-                ("parent", obligation),
-                ("groups", list(list(Type::Int))),
-            ]),
-        ),
+        ("this", record(vec![("parent", obligation), ("groups", list(list(Type::Int)))])),
         ("assents", assents),
     ])
 }
 
 fn names() -> IndexMap<String, GuardType> {
-    let Type::Record(roots) = types() else {
-        panic!("the examples are a record")
-    };
-    roots
-        .iter()
-        .map(|(name, field)| (name.clone(), GuardType::from(&field.ty)))
-        .collect()
+    let Type::Record(roots) = types() else { panic!("the examples are a record") };
+    roots.iter().map(|(name, field)| (name.clone(), GuardType::from(&field.ty))).collect()
 }
 
 fn scope(held: serde_json::Value) -> Value {
@@ -117,10 +102,7 @@ fn holds(source: &str) -> Option<bool> {
 }
 
 fn unknown(missing: &[&str], reason: Reason) -> Outcome {
-    Outcome::Unknown {
-        missing: missing.iter().map(|&name| name.to_owned()).collect(),
-        reason,
-    }
+    Outcome::Unknown { missing: missing.iter().map(|&name| name.to_owned()).collect(), reason }
 }
 
 /// Each mistake as the text that it marks, its message and its hint.
@@ -128,11 +110,7 @@ fn mistakes(source: &str, want: GuardType) -> Vec<(String, String, String)> {
     let found = check(source, &names(), want).expect_err(source);
     let shown = |mistake: GuardMistake| {
         let marked = source.get(mistake.span).expect("spans lie in the source");
-        (
-            marked.to_owned(),
-            mistake.message,
-            mistake.hint.unwrap_or_default(),
-        )
+        (marked.to_owned(), mistake.message, mistake.hint.unwrap_or_default())
     };
     found.into_iter().map(shown).collect()
 }
@@ -140,9 +118,7 @@ fn mistakes(source: &str, want: GuardType) -> Vec<(String, String, String)> {
 /// The source has one mistake, which marks this and says so.
 fn refused(source: &str, marked: &str, says: &str) {
     let found = mistakes(source, GuardType::Bool);
-    let [(own, message, hint)] = found.as_slice() else {
-        panic!("{source}: {found:?}")
-    };
+    let [(own, message, hint)] = found.as_slice() else { panic!("{source}: {found:?}") };
     assert_eq!(own, marked, "{source}: {message}; {hint}");
     let text = format!("{message}; {hint}");
     assert!(text.contains(says), "{source}: {text}");
