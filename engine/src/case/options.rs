@@ -135,11 +135,12 @@ fn option(
     }
     let row = |group: Vec<permit::Standing>| {
         let blocked = |w: &permit::Standing| obstacles(rules, case, kind, transition, target, w.side.as_deref(), now);
-        // Another person one may act for may be the one for whom it is open.
-        let open: Vec<permit::Standing> = group.iter().filter(|w| blocked(w).is_empty()).cloned().collect();
-        let refusals = if open.is_empty() { blocked(&group[0]) } else { Vec::new() };
-        let for_ = people(if open.is_empty() { &group } else { &open });
-        ActionOption { for_, needs_evidence: group[0].keyed_in, ..blank(kind, transition, place, refusals, schema()) }
+        // For another person one may act for it may be open, or nearer to it: that is told, with the people it is true of.
+        let told: Vec<(Vec<Refusal>, permit::Standing)> = group.into_iter().map(|w| (blocked(&w), w)).collect();
+        let refusals = told.iter().map(|(why, _)| why).min_by_key(|why| why.len()).cloned().unwrap_or_default();
+        let ways: Vec<permit::Standing> = told.into_iter().filter(|(why, _)| *why == refusals).map(|(_, w)| w).collect();
+        let (for_, needs_evidence) = (people(&ways), ways.iter().any(|w| w.keyed_in));
+        ActionOption { for_, needs_evidence, ..blank(kind, transition, place, refusals, schema()) }
     };
     groups(ways).into_iter().map(row).collect()
 }
