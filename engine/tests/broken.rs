@@ -140,7 +140,7 @@ fn mangled(lines: &[&str], seed: u64) -> String {
     out.join("\n")
 }
 
-const MANGLED_FILES: u64 = 2_000;
+const MANGLED_FILES: u64 = 500;
 
 #[test]
 fn no_mangled_file_makes_the_reader_panic() {

@@ -49,19 +49,19 @@ fn id<T: FromStr>(last: &str) -> T
 where
     T::Err: std::fmt::Debug,
 {
-    format!("019b0000-0000-7000-8000-{last:0>12}").parse().unwrap()
+    format!("019b0000-0000-7000-8000-{last:0>12}").parse().expect("an id")
 }
 
 fn day(text: &str) -> NaiveDate {
-    text.parse().unwrap()
+    text.parse().expect("a day")
 }
 
 fn at(text: &str) -> DateTime<FixedOffset> {
-    DateTime::parse_from_rfc3339(text).unwrap()
+    DateTime::parse_from_rfc3339(text).expect("a time")
 }
 
 fn on(text: &str) -> LegalTime {
-    text.parse().unwrap()
+    text.parse().expect("a legal time")
 }
 
 fn digest(c: char) -> String {
@@ -231,7 +231,8 @@ fn bless() {
     for (name, event) in samples() {
         let path = folder().join(format!("{name}.json"));
         if !path.exists() {
-            fs::write(&path, format!("{:#}\n", serde_json::to_value(&event).unwrap())).unwrap();
+            let json = serde_json::to_value(&event).expect("an event is written");
+            fs::write(&path, format!("{json:#}\n")).expect("the file is written");
         }
     }
 }
@@ -292,7 +293,7 @@ fn every_word_occurs() {
         Service::Served | Service::Refused | Service::Returned | Service::Unreachable | Service::GivenUp => (),
     };
     // Total matches: a new word does not compile until somebody has come here and added a sample of it.
-    (who(Who::Body), answer(Answer::Given), service(Service::Served));
+    let _ = (who(Who::Body), answer(Answer::Given), service(Service::Served));
 }
 
 /// The judge has teeth: a renamed field, a lost field, a new field that is always written, and another value all fail.

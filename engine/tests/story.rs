@@ -59,7 +59,8 @@ fn texts() -> &'static Texts {
         for (name, account) in Cast::of(&tiny).accounts() {
             cast.entry(name).or_insert(account);
         }
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).expect("a folder can be read").map(|e| e.expect("a folder can be read").path()).collect();
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder.join("scenarios")).expect("a folder can be read").map(|e| e.expect("a folder can be read").path()).collect();
         files.sort();
         let scenarios = files.into_iter().map(|f| Scenario::parse(&read(f), &shipped).unwrap_or_else(|mistakes| panic!("{mistakes}"))).collect();
         Texts { shipped, tiny, calendar, cast, scenarios }
@@ -898,10 +899,10 @@ fn what_fell_due_while_nobody_asked_happens_once_and_in_order(home: &Home) {
     let before = stage.contents();
     assert!(stage.submit(stage.passes(case)).expect("time passes").events.is_empty());
     assert_eq!(changed(&before, &stage.contents()), Vec::<&str>::new());
-    // The round of assents ends on 14 April, the warnings come before 14 May, the limit acts after two days of grace.
+    // The round of assents ends on 13 April and acts after two days of grace, the warnings come before 14 May, the limit acts after two days of grace.
     // A case is listed from the very instant at which its first deadline is due.
-    assert_eq!(due("2026-04-13T23:59:59+08:00"), Vec::<String>::new());
-    assert_eq!(due("2026-04-14T00:00:00+08:00").len(), 2);
+    assert_eq!(due("2026-04-15T23:59:59+08:00"), Vec::<String>::new());
+    assert_eq!(due("2026-04-16T00:00:00+08:00").len(), 2);
     let listed = due("2026-05-19T08:00:00+08:00");
     assert_eq!(BTreeSet::from_iter(listed), BTreeSet::from([case.to_string(), second.to_string()]));
     let another = stage.another();

@@ -84,7 +84,7 @@ fn what_is_no_workflow_at_all_is_said() {
         ("empty", "", ""),
         ("a-list", "- 1\n- 2\n", ":1:1: "),
         ("no-yaml", "workflow: [\n", ":1:11: "),
-        ("a-tab", "workflow: x\n\ttitle: y\n", ":2:"),
+        ("a-tab", "workflow: x\n\ttitle: y\n", ":1:11: "),
         ("other-name", "workflow: another\n", ""),
     ] {
         let folder = scratch(&format!("no-workflow-{name}"));

@@ -6,7 +6,7 @@
 
 use heyi_engine::store::Store;
 use heyi_engine::store::rows::letter;
-use heyi_tests::process::{Ran, Serving, command, files, not_tested, scratch};
+use heyi_tests::process::{Ran, Serving, command, copy_folder, files, not_tested, scratch};
 use mail_parser::{MessageParser, MimeHeaders as _};
 use sea_orm::EntityTrait as _;
 use serde_json::{Value as Json, json};
@@ -198,24 +198,37 @@ fn the_same_letters_arrive_over_starttls_one_after_a_refusal() {
     assert!(waited >= 120_000, "it was tried again after {waited} ms, before the two minutes of the schedule");
 }
 
+/// A scenario whose last step sends the only letter to its recipient.
+const ASKED_LAST: &str = "
+scenario: asked-last
+workflow: neighbourhood-noise
+title: {zh-CN: 刚刚征求意见, en: Just asked}
+demo: 99
+people:
+  upstairs: {side: neighbour, name: 楼上住户, email: upstairs@quarter.example}
+steps:
+  - {at: 2026-02-13 09:00, by: caseworker, do: case.open, input: {place: 三号楼}}
+  - {at: 2026-02-13 09:05, by: caseworker, do: case.person, person: upstairs}
+  - {at: 2026-02-13 09:10, by: caseworker, do: talk.ask, expect: {notices: [noise_answer_request]}}
+";
+
 #[test]
 fn a_letter_refused_at_the_end_waits_and_leaves_from_the_server() {
     if !can_run() {
         return;
     }
-    // The last scenario of the demo, cut off after its first letter to somebody who is told nothing elsewhere.
-    let refused = "zheng@family.example";
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/medical-dispute/scenarios/withdrawn.yaml");
-    let text = std::fs::read_to_string(shipped).expect("the scenario is shipped");
-    let until = text.find("notices: [application_received]").and_then(|at| text[at..].find('\n').map(|n| at + n + 1)).expect("the first letter");
-    let mine = scratch("cut-off");
-    std::fs::create_dir_all(mine.join("medical-dispute/scenarios")).expect("scratch can be written");
-    std::fs::write(mine.join("medical-dispute/scenarios/withdrawn.yaml"), &text[..until]).expect("scratch can be written");
+    // A play of our own that ends with a letter, after all that are shipped.
+    let refused = "upstairs@quarter.example";
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/overrides");
+    let mine = scratch("asked-last");
+    copy_folder(&own.join("workflows"), &mine);
+    std::fs::write(mine.join("neighbourhood-noise/scenarios/asked-last.yaml"), ASKED_LAST).expect("scratch can be written");
 
     let server = MailServer::start("server-of-one", refused);
     let folder = scratch("waiting");
     let mut demo = command(["demo", "--quiet", "--data"]);
-    let _ = Ran::of(demo.arg(&folder).env("HEYI_SMTP_URL", &server.url).env("HEYI_WORKFLOWS", &mine)).ended(0);
+    let _ = Ran::of(demo.arg(&folder).env("HEYI_SMTP_URL", &server.url).env("HEYI_WORKFLOWS", &mine).env("HEYI_TEMPLATES", own.join("templates")))
+        .ended(0);
     let before = outbox(&folder);
     let waiting: Vec<&letter::Model> = before.iter().filter(|l| l.state == "waiting").collect();
     assert_eq!(waiting.len(), 1, "{:?}", by_state(&before));
@@ -226,14 +239,16 @@ fn a_letter_refused_at_the_end_waits_and_leaves_from_the_server() {
     let arrived = server.letters();
     assert_eq!(to_refused(&arrived), 0);
 
-    let serving = Serving::sandbox(&folder, |serve| serve.env("HEYI_SMTP_URL", &server.url).env("HEYI_WORKFLOWS", &mine));
+    let serving = Serving::sandbox(&folder, |serve| {
+        serve.env("HEYI_SMTP_URL", &server.url).env("HEYI_WORKFLOWS", &mine).env("HEYI_TEMPLATES", own.join("templates"))
+    });
     let post = async |path: &str, body: Json| {
         let (status, answer) = serving.post("director", &format!("/api/v1/sandbox/{path}"), &body).await;
         assert_eq!(status, 200, "{path}: {answer}");
         answer
     };
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(async {
-        post("clock", json!({"now": "2026-06-01T10:00:00+08:00"})).await;
+        post("clock", json!({"now": "2026-02-13T10:00:00+08:00"})).await;
         post("drain", json!({})).await;
         // Draining again finds nothing more to do.
         let again = post("drain", json!({})).await;
