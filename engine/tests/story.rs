@@ -509,7 +509,7 @@ impl Door for EngineDoor<'_, '_> {
     fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, SubmitError> {
         let id = case.id.ok_or(SubmitError::NoCase)?;
         let (_, rules) = self.stage.wait(self.stage.engine.read(id))?;
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.stage.accounts, printable: &|_| true };
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.stage.accounts, printable: &|_| true, log: &[] };
         Ok(allowed(rules.rules(), case, &outside))
     }
 }

@@ -56,9 +56,6 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
 /// that input with, which are most of the work.
 #[must_use]
 pub fn allowed(rules: Rules<'_>, case: &Case, outside: &Outside<'_>) -> BTreeSet<String> {
-    if !case.is_open() {
-        return BTreeSet::new();
-    }
     list(rules, case, outside, None).into_iter().filter(|o| o.allowed).map(|o| o.action).collect()
 }
 
@@ -72,6 +69,10 @@ fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&
     let now = LegalTime::At(outside.now);
     for action in act::CASE_ACTIONS.iter().filter(|a| **a != "open") {
         out.extend(case_option(rules, case, outside, action, now, language.is_some()));
+    }
+    if language.is_none() && !case.is_open() {
+        out.retain(|o| act::looks_back(&o.action));
+        return out;
     }
     for kind in rules.definition.kinds.values() {
         for transition in kind.transitions.values().filter(|t| t.auto.is_some() || permit::concerns(rules, outside.me, &t.def.by)) {
@@ -97,7 +98,7 @@ fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&
     }
     if !case.is_open() {
         // An ended case takes no command, and so offers none.
-        for ended in &mut out {
+        for ended in out.iter_mut().filter(|o| !act::looks_back(&o.action)) {
             ended.allowed = false;
             ended.refusals = vec![Refusal::new(Code::Closed, case.workflow.clone())];
         }
@@ -209,12 +210,12 @@ fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Ki
 
 fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &str, now: LegalTime, schemas: bool) -> Option<ActionOption> {
     let by = act::by(rules.definition, action)?;
-    if !permit::concerns(rules, outside.me, &by.by) {
+    if !permit::concerns(rules, outside.me, by) {
         return None;
     }
     let mut refusals = Vec::new();
-    let ways = permit::standings(rules, case, outside.me, &by.by, None, now);
-    let ask = Ask { by: &by.by, this: None, for_: None, evidence: &[], on: now, offering: true };
+    let ways = permit::standings(rules, case, outside.me, by, None, now);
+    let ask = Ask { by, this: None, for_: None, evidence: &[], on: now, offering: true };
     refusals.extend(permit::act(rules, case, outside, &ask).err().map(|r| *r));
     let mut input = if schemas { act::input_type(rules.definition, action)?.json_schema() } else { json!({}) };
     let people: Vec<String> = case.people.keys().map(ToString::to_string).collect();
@@ -236,6 +237,7 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
             }
             input["properties"]["notice"]["enum"] = json!(open);
         }
+        "correct" => input["properties"]["values"] = json!({"type": "object"}),
         "file" => {
             // A paper belongs to a proceeding of its kind, and is taken while one is open.
             let wanted = |of: &str| case.proceedings.values().any(|p| p.kind == of && p.is_open());

@@ -24,13 +24,15 @@ pub struct MemoryDoor<'a> {
     case: Case,
     numbers: BTreeMap<(String, i32), u32>,
     commits: u64,
+    log: Vec<Event>,
     since: Since,
 }
 
-/// What happened since somebody last looked, and the latest consequences.
+/// What nobody has looked at yet, and the latest consequences.
 #[derive(Default)]
 struct Since {
-    events: Vec<Event>,
+    /// How many events were looked at.
+    looked_at: usize,
     notices: Vec<Notice>,
     deadlines: Vec<clock::Run>,
     work: Vec<WorkItem>,
@@ -49,6 +51,7 @@ impl<'a> MemoryDoor<'a> {
             case: Case::default(),
             numbers: BTreeMap::new(),
             commits: 0,
+            log: Vec::new(),
             since: Since::default(),
         }
     }
@@ -62,9 +65,11 @@ impl<'a> MemoryDoor<'a> {
     /// Everything that happened since this was last asked, and the case as it stands. What the clock did before a
     /// command that was refused is no part of the refusal, and is told here alone.
     pub fn take(&mut self) -> Played {
+        let new = self.log.iter().skip(self.since.looked_at).cloned().collect();
+        self.since.looked_at = self.log.len();
         Played {
             case: self.case.clone(),
-            events: std::mem::take(&mut self.since.events),
+            events: new,
             notices: std::mem::take(&mut self.since.notices),
             deadlines: self.since.deadlines.clone(),
             work: self.since.work.clone(),
@@ -97,7 +102,7 @@ impl Door for MemoryDoor<'_> {
             self.commits += 1;
             let mut seed = [0u8; 32];
             seed.copy_from_slice(&sha256(format!("{}{}", request.key, self.commits).as_bytes()).as_bytes()[..32]);
-            let outside = Outside { now: request.now, seed, me: &me, accounts: &self.accounts, printable: &|_| true };
+            let outside = Outside { now: request.now, seed, me: &me, accounts: &self.accounts, printable: &|_| true, log: &self.log };
             let step: Decision = match clock_step(rules, &self.case, &outside, self.previous.take()) {
                 Err(refusals) => return Ok(Err(refusals)),
                 Ok(Some(decision)) => decision,
@@ -120,7 +125,7 @@ impl Door for MemoryDoor<'_> {
                 Err(refusals) => return Ok(Err(refusals)),
                 Ok(consequences) => {
                     self.case = decision.case;
-                    self.since.events.extend(decision.events.iter().cloned());
+                    self.log.extend(decision.events.iter().cloned());
                     self.since.notices.extend(consequences.notices.iter().cloned());
                     self.since.deadlines.clone_from(&consequences.deadlines);
                     self.since.work.clone_from(&consequences.work);
@@ -144,7 +149,7 @@ impl Door for MemoryDoor<'_> {
     fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, String> {
         let rules = Rules { definition: self.definition, policy: &self.policy, calendar: self.calendar };
         // Nothing is decided, so no id is made and no chance is needed.
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true };
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true, log: &self.log };
         Ok(allowed(rules, case, &outside))
     }
 }

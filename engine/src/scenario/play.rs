@@ -1,12 +1,13 @@
 //! Playing a scenario through a door, step by step, and holding it against what it expects.
 
-use super::file::{Cast, Expect, LINKED_CASE, Scenario, StepFile, seed_of};
+use super::file::{Cast, Expect, Scenario, StepFile, seed_of};
 use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Command;
 use crate::case::event::{Event, What};
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
+use crate::definition::compile::LINKED_CASE;
 use crate::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
 use indexmap::IndexMap;

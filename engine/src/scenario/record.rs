@@ -179,8 +179,10 @@ fn told_event(case: &Case, event: &Event) -> String {
             format!("service {}, {}", outcome.unwrap_or_default(), channel.replace('_', " "))
         }
         What::RoundLapsed { proceeding } => format!("round of {} lapsed{later}", of(*proceeding)),
-        What::DeadlineFired { run, last_day, moved } => {
-            format!("due {} of {}, last day {last_day}: {}", run.deadline, of(run.proceeding), if *moved { "fires" } else { "fires nothing" })
+        What::DeadlineFired { run, last_day, moved, late_minutes, .. } => {
+            let late = if *late_minutes == 0 { String::new() } else { format!(", {late_minutes} minutes late") };
+            let then = if *moved { "fires" } else { "fires nothing" };
+            format!("due {} of {}, last day {last_day}: {then}{late}", run.deadline, of(run.proceeding))
         }
         What::DeadlineWarned { run, before, last_day, .. } => {
             format!("warning {} of {}, {before} before {last_day}", run.deadline, of(run.proceeding))
@@ -189,6 +191,17 @@ fn told_event(case: &Case, event: &Event) -> String {
             let day = |d: &Option<chrono::NaiveDate>| d.map_or_else(|| "none".to_owned(), |d| d.to_string());
             let all: Vec<String> = changed.iter().map(|c| format!("{} {} → {}", c.run.deadline, day(&c.old), day(&c.new))).collect();
             format!("calendar changed: {}", all.join(", "))
+        }
+        What::Sent { proceeding, action, .. } => format!("sends {action} for {} to another case", of(*proceeding)),
+        What::Undone { undone, states, void, recalls, .. } => {
+            let states: Vec<String> = states.iter().map(|(id, state)| format!("{} is {}", of(*id), state.as_deref().unwrap_or("no more"))).collect();
+            let void = if void.is_empty() { String::new() } else { format!(", void {}", void.join(", ")) };
+            format!("undone {} events: {}{void}, {} letters called back", undone.len(), states.join(", "), recalls.len())
+        }
+        What::Corrected { dates, set, recalls, .. } => {
+            let dates: Vec<String> = dates.iter().map(|(_, at)| at.date().to_string()).collect();
+            let set: Vec<&str> = set.iter().map(|s| s.name.as_str()).collect();
+            format!("corrected: dates {}; sets {}; {} letters corrected", dates.join(", "), set.join(", "), recalls.len())
         }
         other => {
             let tag = serde_json::to_value(other).ok().and_then(|v| v["type"].as_str().map(|t| t.replace('_', " ")));
