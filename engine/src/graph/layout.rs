@@ -94,6 +94,8 @@ const GAP: i64 = 22;
 const ROW: i64 = 26;
 /// Room that a passing line takes.
 const LANE: i64 = 14;
+/// Between lines that meet one border, where there is room.
+const APART: i64 = 24;
 /// Between a frame and what is in it.
 const PAD: i64 = 16;
 /// Rows that are wider than this are broken.
@@ -170,7 +172,13 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
             inner[g].port((p, None), Some(part.to), !items.downward(part));
         }
     }
-    let inner: Vec<(Inner, Placed)> = inner.into_iter().map(|i| { let placed = settle(&i.plane); (i, placed) }).collect();
+    let inner: Vec<(Inner, Placed)> = inner
+        .into_iter()
+        .map(|i| {
+            let placed = settle(&i.plane);
+            (i, placed)
+        })
+        .collect();
 
     // Outside: boxes, frames as boxes, words.
     let mut outer = Plane::default();
@@ -193,7 +201,11 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
             let link = if down { outer.link(vertex, label) } else { outer.link(label, vertex) };
             let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, Some(i))).map(|v| placed.rects[*v]));
             let at = port.map(|r| PAD + r.x + r.w / 2);
-            if down { outer.links[link].at_upper = at } else { outer.links[link].at_lower = at }
+            if down {
+                outer.links[link].at_upper = at
+            } else {
+                outer.links[link].at_lower = at
+            }
             link_of.insert((p, Some(i)), (link, down));
         }
         let vertex = vertex_of[&items.item(Place::Node(part.to))];
@@ -201,7 +213,11 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
         let link = if down { outer.link(label, vertex) } else { outer.link(vertex, label) };
         let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, None)).map(|v| placed.rects[*v]));
         let at = port.map(|r| PAD + r.x + r.w / 2);
-        if down { outer.links[link].at_lower = at } else { outer.links[link].at_upper = at }
+        if down {
+            outer.links[link].at_lower = at
+        } else {
+            outer.links[link].at_upper = at
+        }
         link_of.insert((p, None), (link, down));
     }
     let placed = settle(&outer);
@@ -294,7 +310,8 @@ struct Items {
 
 impl Items {
     fn of(picture: &Picture, parts: &[Part], group_of: &impl Fn(usize) -> Option<usize>) -> Self {
-        let mut items = Self { count: 0, of_node: Vec::new(), of_group: vec![usize::MAX; picture.groups.len()], places: Vec::new(), back: BTreeSet::new() };
+        let mut items =
+            Self { count: 0, of_node: Vec::new(), of_group: vec![usize::MAX; picture.groups.len()], places: Vec::new(), back: BTreeSet::new() };
         for node in 0..picture.nodes.len() {
             let group = group_of(node);
             let known = group.map(|g| items.of_group[g]).filter(|item| *item != usize::MAX);
@@ -538,7 +555,8 @@ fn narrow(plane: &Plane, rank: &mut [usize]) {
     // Each round moves something down or goes on to the next row; what is moved ends up in a row of its own at worst.
     while row <= rank.iter().copied().max().unwrap_or(0) {
         let here: Vec<usize> = (0..count).filter(|v| rank[*v] == row).collect();
-        let mut wide: i64 = here.iter().map(|v| plane.vertices[*v].w.max(leads[*v].iter().map(|u| plane.vertices[*u].w + GAP).sum::<i64>()) + GAP).sum();
+        let mut wide: i64 =
+            here.iter().map(|v| plane.vertices[*v].w.max(leads[*v].iter().map(|u| plane.vertices[*u].w + GAP).sum::<i64>()) + GAP).sum();
         let mut kept = here.len();
         for v in here.iter().rev().copied() {
             if wide <= WIDEST || kept <= 1 || !movable(v) {
@@ -697,8 +715,8 @@ impl Rows {
                     for end in sides.iter().flat_map(|s| &s[v]) {
                         let w = match (self.lane(v), self.lane(end.other)) {
                             (true, true) => 8,
-                            (false, false) => 1,
-                            _ => 2,
+                            (true, false) => 2,
+                            (false, _) => 1,
                         };
                         sum += w * (x[end.other] + self.size[end.other].w * end.theirs / 1000 - self.size[v].w * end.mine / 1000);
                         weight += w;
@@ -721,6 +739,7 @@ impl Rows {
         let centre = |v: usize| x[v] + self.size[v].w / 2;
         // Where each line meets the border of its upper and its lower box.
         let mut meets: BTreeMap<(usize, bool), i64> = BTreeMap::new();
+        let mut alone: Vec<(usize, bool, i64, i64)> = Vec::new();
         for v in 0..self.real {
             for upper in [true, false] {
                 let mut lines: Vec<(i64, usize)> = Vec::new();
@@ -736,12 +755,22 @@ impl Rows {
                 }
                 lines.sort_unstable();
                 let (left, right) = (x[v] + 12.min(self.size[v].w / 2), x[v] + self.size[v].w - 12.min(self.size[v].w / 2));
-                let apart = LANE.min((right - left) / (lines.len() as i64 - 1).max(1));
+                if let [(_, l)] = lines[..] {
+                    alone.push((l, upper, left, right));
+                }
+                let apart = APART.min((right - left) / (lines.len() as i64 - 1).max(1));
                 let wishes: Vec<(i64, i64)> = lines.iter().map(|(far, _)| (*far, 1)).collect();
                 for ((_, l), place) in lines.iter().zip(spread(&wishes, &vec![apart; lines.len()], Some((left, right)))) {
                     meets.insert((*l, upper), place);
                 }
             }
+        }
+        // A line that has a border to itself goes straight if it can.
+        for (l, upper, left, right) in alone {
+            let chain = &self.chains[l];
+            let next = if upper { chain[1] } else { chain[chain.len() - 2] };
+            let far = if chain.len() == 2 { meets[&(l, !upper)] } else { centre(next) };
+            meets.insert((l, upper), far.max(left).min(right));
         }
         let mut tops = Vec::new();
         let mut bottoms = Vec::new();

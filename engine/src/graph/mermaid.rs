@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 /// The text of a label, in quotes. Mermaid reads `#name;` and `#number;` inside.
 fn quoted(lines: &[Line]) -> String {
     let lines: Vec<String> = lines.iter().map(|line| escape(&format!("{}{}", line.mark.sign(), line.text))).collect();
-    format!("\"{}\"", lines.join("<br/>"))
+    // Mermaid takes no empty text.
+    format!("\"{}\"", if lines.is_empty() { " ".to_owned() } else { lines.join("<br/>") })
 }
 
 fn escape(text: &str) -> String {
@@ -16,16 +17,23 @@ fn escape(text: &str) -> String {
             '<' => out.push_str("#lt;"),
             '>' => out.push_str("#gt;"),
             '&' => out.push_str("#amp;"),
-            '#' | '`' | '\\' | '*' | '_' => drop(write!(out, "#{};", c as u32)),
+            '#' | '`' | '\\' | '*' | '_' | '%' | '{' | '}' => drop(write!(out, "#{};", c as u32)),
             c => out.push(c),
         }
         out
     })
 }
 
-/// A line of its own, which ends with the line.
+/// A sentence outside of quotes, which ends with the line. Nothing can be escaped here, so signs give way to their like.
 fn bare(text: &str) -> String {
-    text.chars().map(|c| if matches!(c, ';' | '#' | '{' | '}' | ':') { ' ' } else { c }).collect()
+    let like = |c| match c {
+        '"' => '\'',
+        '<' => '‹',
+        '>' => '›',
+        ';' | '#' | '{' | '}' | '%' | ':' => ' ',
+        c => c,
+    };
+    text.chars().map(like).collect()
 }
 
 fn class(tint: Tint) -> String {

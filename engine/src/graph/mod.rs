@@ -154,6 +154,8 @@ pub enum Mark {
     Title,
     /// Nothing.
     Plain,
+    /// Nothing; it goes on about what the line before says.
+    More,
     /// A clock.
     Clock,
     /// A turning arrow: a step that leaves everything where it is.
@@ -167,7 +169,7 @@ impl Mark {
     #[must_use]
     pub fn sign(self) -> &'static str {
         match self {
-            Self::Title | Self::Plain => "",
+            Self::Title | Self::Plain | Self::More => "",
             Self::Clock => "⏱ ",
             Self::Stay => "↺ ",
             Self::End => "◎ ",

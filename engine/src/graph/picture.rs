@@ -7,8 +7,8 @@ use super::text::clean;
 use super::words::{Words, capital};
 use super::{Arrow, Group, Line, Manner, Mark, Node, Picture, Place, Shape, Tint};
 use crate::case::options::in_language;
-use crate::definition::compile::{Due, Kind, LengthOf, PolicyValue, Step, StepOn, Transition};
-use crate::definition::file::Localized;
+use crate::definition::compile::{Due, Kind, LINKED_CASE, LengthOf, PolicyValue, Step, StepOn, Transition};
+use crate::definition::file::{Localized, Per};
 use crate::definition::{Deadline, Definition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -95,6 +95,9 @@ impl<'a> Drawer<'a> {
     }
 
     fn who(&self, kind: &Kind, name: &str) -> String {
+        if name == LINKED_CASE {
+            return self.elsewhere().to_owned();
+        }
         let file = &self.definition.file;
         let own = name.strip_prefix("this.").and_then(|seat| kind.def.seats.get(seat));
         let title = file.roles.get(name).map(|r| &r.title).or_else(|| file.sides.get(name).map(|s| &s.title));
@@ -116,7 +119,8 @@ impl<'a> Drawer<'a> {
         used.into_iter().filter_map(|n| stages.get_index(n).map(|(name, title)| (self.title(title, name), Tint(Some(n))))).collect()
     }
 
-    fn legend(&self, arrows: &[Arrow], nodes: &[Node], whole: bool) -> Vec<(Option<Manner>, String)> {
+    /// What lines and signs mean.
+    fn legend(&self, arrows: &[Arrow], nodes: &[Node], groups: &[Group], whole: bool) -> Vec<(Option<Manner>, String)> {
         let w = self.words;
         let mut legend = Vec::new();
         for (manner, zh, en) in [
@@ -129,11 +133,14 @@ impl<'a> Drawer<'a> {
                 legend.push((Some(manner), w.pick(zh, en).to_owned()));
             }
         }
-        let clocks = || nodes.iter().flat_map(|n| &n.lines).chain(arrows.iter().flat_map(|a| &a.lines)).filter(|l| l.text.contains('*'));
-        if !whole && !nodes.iter().any(|n| n.shape == Shape::Card) {
-            legend.push((None, w.pick("双线框：程序在此结束", "double frame: the proceeding ends here").to_owned()));
-        }
-        if clocks().next().is_some() || arrows.is_empty() {
+        let ends = if whole {
+            w.pick("◎ 程序的结局", "◎ how the proceeding may end")
+        } else {
+            w.pick("双线框：程序在此结束", "double frame: the proceeding ends here")
+        };
+        legend.push((None, ends.to_owned()));
+        let mut lines = nodes.iter().flat_map(|n| &n.lines).chain(groups.iter().flat_map(|g| &g.lines)).chain(arrows.iter().flat_map(|a| &a.lines));
+        if lines.any(|l| l.mark == Mark::Clock && l.text.contains('*')) {
             legend.push((None, w.pick("* 委员会可以自行设定，图中为默认值", "* set by each committee; the default is shown").to_owned()));
         }
         legend
@@ -156,10 +163,7 @@ impl<'a> Drawer<'a> {
             Due::After { length, .. } | Due::Round { length, .. } => self.length(length),
             Due::Every { length, at_most, .. } => {
                 let length = self.length(length);
-                match w.pick("zh", "en") {
-                    "zh" => format!("每{length}，至多{at_most}次"),
-                    _ => format!("every {length}, at most {at_most} times"),
-                }
+                if w.chinese() { format!("每{length}，至多{at_most}次") } else { format!("every {length}, at most {at_most} times") }
             }
             Due::At(_) => w.pick("至约定之日", "on the day that was set").to_owned(),
         }
@@ -172,20 +176,61 @@ impl<'a> Drawer<'a> {
         }
     }
 
-    /// A deadline in one line: its name, its length, whether it pauses, and what is done when it is over.
+    fn notice(&self, name: &str) -> String {
+        self.definition.file.notices.get(name).map_or_else(|| clean(name), |n| self.title(&n.title, name))
+    }
+
+    /// A deadline's name and length.
+    fn clock(&self, d: &Deadline) -> String {
+        format!("{} {}", capital_if(self.words, &self.deadline_title(d)), self.due(&d.due))
+    }
+
+    /// What is to be known of a deadline's start and course beside its length.
+    fn course(&self, d: &Deadline) -> Vec<String> {
+        let w = self.words;
+        let mut course = Vec::new();
+        if let Due::After { starts, .. } | Due::Every { starts, .. } = &d.due {
+            for notice in &starts.served {
+                let notice = self.notice(notice);
+                let zh = match starts.per {
+                    Per::Recipient => format!("自{notice}送达本人起"),
+                    Per::First => format!("自{notice}首次送达起"),
+                    Per::Last => format!("自{notice}全部送达起"),
+                };
+                let en = match starts.per {
+                    Per::Recipient => format!("for each person from service of the {notice}"),
+                    Per::First => format!("from the first service of the {notice}"),
+                    Per::Last => format!("from the last service of the {notice}"),
+                };
+                course.push(if w.chinese() { zh } else { en });
+            }
+        }
+        if d.runs_while.is_some() {
+            course.push(w.pick("可中止", "may pause").to_owned());
+        }
+        course
+    }
+
+    /// A deadline in one line: its name, its length, its course, and what is done when it is over.
     fn deadline(&self, kind: &Kind, d: &Deadline) -> String {
         let w = self.words;
-        let mut text = format!("{} {}", capital_if(w, &self.deadline_title(d)), self.due(&d.due));
-        if d.runs_while.is_some() {
-            text.push_str(&w.brackets(w.pick("可中止", "may pause")));
+        let mut text = self.clock(d);
+        let course = self.course(d);
+        if !course.is_empty() {
+            text.push_str(&w.brackets(&course.join(w.pick("，", ", "))));
         }
         let mut then: Vec<String> = d.fires.iter().filter_map(|f| kind.transitions.get(f)).map(|t| self.transition(kind, t)).collect();
         if let Some(work) = d.def.as_ref().and_then(|def| def.work.as_ref()) {
             then.push(w.who_does(&[self.who(kind, &work.for_)], &self.title(&work.title, &work.for_)));
         }
+        // Only the first that is allowed happens; the notice goes out in any case.
         if !then.is_empty() {
             text.push_str(" → ");
             text.push_str(&then.join(w.pick("；否则 ", "; else ")));
+        }
+        if let Some(notice) = d.tells() {
+            let told = w.quoted(&self.notice(notice));
+            text.push_str(&if w.chinese() { format!(" → 发出{told}") } else { format!(" → sends {told}") });
         }
         text
     }
@@ -193,7 +238,12 @@ impl<'a> Drawer<'a> {
     /// What an arrow of a transition says, and what makes it happen.
     fn entry(&self, kind: &Kind, t: &Transition) -> (Manner, Vec<Line>) {
         let w = self.words;
-        let title = self.transition(kind, t);
+        let mut title = self.transition(kind, t);
+        if let Some(most) = t.def.at_most {
+            let zh = format!("至多{most}次");
+            let en = if most == 1 { "once at most".to_owned() } else { format!("{most} times at most") };
+            title.push_str(&w.brackets(if w.chinese() { &zh } else { &en }));
+        }
         let fired: Vec<&Deadline> = kind.deadlines.values().filter(|d| d.fires.contains(&t.name)).collect();
         let rounds: Vec<&Deadline> = match &t.auto {
             Some(auto) if auto.source().contains("assents.lapsed") => {
@@ -211,20 +261,40 @@ impl<'a> Drawer<'a> {
             if t.auto.is_none() && !fired.is_empty() { Manner::Clock } else { Manner::Auto }
         };
         if let Some(titles) = follows {
-            lines.push(line(Mark::Plain, format!("{}{}", w.pick("随", "with "), self.quoted_few(titles))));
+            lines.push(line(Mark::More, format!("{}{}", w.pick("随", "with "), self.quoted_few(titles))));
         }
         for d in fired {
-            lines.push(line(Mark::Clock, format!("{} {}", capital_if(w, &self.deadline_title(d)), self.due(&d.due))));
+            lines.push(line(Mark::Clock, self.clock(d)));
         }
         for d in rounds {
             let length = self.due(&d.due);
-            lines.push(line(Mark::Clock, if w.pick("zh", "en") == "zh" { format!("或{length}内未全部答复") } else { format!("or no answer within {length}") }));
+            lines.push(line(Mark::Clock, if w.chinese() { format!("或{length}内未全部答复") } else { format!("or no answer within {length}") }));
         }
         if let Some(within) = &t.def.within {
-            let title = self.definition.kinds.values().find_map(|k| k.deadlines.get(within)).map_or_else(|| clean(within), |d| self.deadline_title(d));
-            lines.push(line(Mark::Clock, if w.pick("zh", "en") == "zh" { format!("须在{title}内") } else { format!("within the {title}") }));
+            let title =
+                self.definition.kinds.values().find_map(|k| k.deadlines.get(within)).map_or_else(|| clean(within), |d| self.deadline_title(d));
+            lines.push(line(Mark::Clock, if w.chinese() { format!("须在{title}内") } else { format!("within the {title}") }));
+        }
+        for step in &t.then {
+            if let Step::Send { action, .. } = step {
+                lines.push(line(Mark::More, format!("→ {}", w.says(self.elsewhere(), &self.action(action)))));
+            }
         }
         (manner, lines)
+    }
+
+    /// What another case is called.
+    fn elsewhere(&self) -> &'static str {
+        self.words.pick("另一案件", "another case")
+    }
+
+    /// A `kind.transition` by its title.
+    fn action(&self, action: &str) -> String {
+        let found = action.split_once('.').and_then(|(kind, name)| {
+            let kind = self.definition.kinds.get(kind)?;
+            Some(self.transition(kind, kind.transitions.get(name)?))
+        });
+        found.unwrap_or_else(|| clean(action))
     }
 
     fn quoted_few(&self, titles: &[String]) -> String {
@@ -241,6 +311,10 @@ impl<'a> Drawer<'a> {
             if let Some(assents) = &def.assents {
                 lines.push(line(Mark::Plain, w.says(w.pick("征求", "Asked"), &w.list(&self.whos(kind, &assents.of)))));
             }
+            if let Some(wait) = &def.indefinite {
+                let why = self.title(&wait.why, &wait.review);
+                lines.push(line(Mark::Plain, w.says(w.pick("等待没有期限", "Waits without end"), &why)));
+            }
             nodes.push(Node { key: format!("{}.{name}", kind.name), shape, tint: self.tint(kind.stage(name)), lines });
         }
         let index = |state: &str| kind.def.states.get_index_of(state).map(|i| i + 1);
@@ -248,7 +322,7 @@ impl<'a> Drawer<'a> {
         let mut groups: Vec<Group> = frames
             .iter()
             .map(|frame| {
-                let lines = vec![line(Mark::Title, w.pick("以下各状态中均可", "In each of these states"))];
+                let lines = vec![line(Mark::Title, w.pick("框内任一状态均适用", "In every state of this frame"))];
                 Group { lines, members: frame.iter().filter_map(|s| index(s)).collect() }
             })
             .collect();
@@ -292,7 +366,7 @@ impl<'a> Drawer<'a> {
             }
         }
         let title = w.says(&self.title(&self.definition.file.title, &self.definition.file.workflow), &self.kind_title(&kind.name));
-        let (colours, legend) = (self.colours(&nodes), self.legend(&arrows, &nodes, false));
+        let (colours, legend) = (self.colours(&nodes), self.legend(&arrows, &nodes, &groups, false));
         let mut picture = Picture { title, summary: Vec::new(), language: self.language.to_owned(), nodes, groups, arrows, colours, legend };
         picture.summary = self.summary(&picture);
         picture
@@ -325,18 +399,19 @@ impl<'a> Drawer<'a> {
     }
 
     fn card(&self, kind: &Kind) -> Node {
-        let w = self.words;
-        let (ends, on): (Vec<_>, Vec<_>) = kind.def.states.iter().partition(|(_, s)| s.final_.is_some());
-        let titles = |states: &[(&String, _)]| states.iter().map(|(n, _)| self.state(kind, n)).collect::<Vec<_>>();
-        let on: Vec<(&String, ())> = on.into_iter().map(|(n, _)| (n, ())).collect();
-        let ends: Vec<(&String, ())> = ends.into_iter().map(|(n, _)| (n, ())).collect();
+        let walked = walked(kind);
+        let (ends, on): (Vec<&String>, Vec<&String>) = walked.iter().partition(|s| kind.state(s).is_some_and(|s| s.final_.is_some()));
+        let titles = |states: &[&String]| states.iter().map(|s| self.state(kind, s)).collect::<Vec<_>>().join(" · ");
         let mut lines = vec![line(Mark::Title, self.kind_title(&kind.name))];
-        lines.push(line(Mark::Plain, titles(&on).join(w.pick(" · ", " · "))));
-        lines.push(line(Mark::End, titles(&ends).join(w.pick(" · ", " · "))));
-        for d in kind.deadlines.values() {
-            lines.push(line(Mark::Clock, format!("{} {}", capital_if(w, &self.deadline_title(d)), self.due(&d.due))));
+        for (mark, states) in [(Mark::Plain, on), (Mark::End, ends)] {
+            if !states.is_empty() {
+                lines.push(line(mark, titles(&states)));
+            }
         }
-        let stage = kind.def.stage.as_deref().or_else(|| kind.def.states.keys().find_map(|s| kind.stage(s)));
+        for d in kind.deadlines.values() {
+            lines.push(line(Mark::Clock, self.clock(d)));
+        }
+        let stage = kind.def.stage.as_deref().or_else(|| walked.iter().find_map(|s| kind.stage(s)));
         Node { key: kind.name.clone(), shape: Shape::Card, tint: self.tint(stage), lines }
     }
 
@@ -347,6 +422,19 @@ impl<'a> Drawer<'a> {
         let start = nodes.len();
         nodes.push(Node { key: "new".to_owned(), shape: Shape::Start, tint: Tint(None), lines: Vec::new() });
         let index = |kind: &str| kinds.get_index_of(kind);
+        let outside = Node {
+            key: LINKED_CASE.to_owned(),
+            shape: Shape::Outside,
+            tint: Tint(None),
+            lines: vec![line(Mark::Title, capital_if(w, self.elsewhere()))],
+        };
+        // Only where some step writes to it or hears from it.
+        let elsewhere = |nodes: &mut Vec<Node>| {
+            nodes.iter().position(|n| n.shape == Shape::Outside).unwrap_or_else(|| {
+                nodes.push(outside.clone());
+                nodes.len() - 1
+            })
+        };
         let mut arrows: Vec<Arrow> = Vec::new();
         for (to, kind) in kinds.values().enumerate() {
             let from = kind.def.of.as_deref().and_then(index).unwrap_or(start);
@@ -360,14 +448,35 @@ impl<'a> Drawer<'a> {
                 join(&mut arrows, Arrow { keys: vec![format!("{}.{}", kind.name, t.name)], from: vec![Place::Node(from)], to, manner, lines });
             }
             for t in kind.transitions.values() {
+                let keys = vec![format!("{}.{}", kind.name, t.name)];
+                for step in &t.then {
+                    if let Step::Send { action, .. } = step {
+                        let (new, text) =
+                            (elsewhere(&mut nodes), format!("{} → {}", w.quoted(&self.transition(kind, t)), w.quoted(&self.action(action))));
+                        let lines = vec![line(Mark::Plain, text)];
+                        join(&mut arrows, Arrow { keys: keys.clone(), from: vec![Place::Node(to)], to: new, manner: Manner::Auto, lines });
+                    }
+                }
+                if t.def.by.iter().any(|by| by == LINKED_CASE) {
+                    let (from, lines) = (elsewhere(&mut nodes), vec![line(Mark::Plain, w.quoted(&self.transition(kind, t)))]);
+                    join(&mut arrows, Arrow { keys: keys.clone(), from: vec![Place::Node(from)], to, manner: Manner::Auto, lines });
+                }
                 for step in &t.then {
                     let Step::Fire { .. } = step else { continue };
                     for (other, taken) in self.reaches(kind, step) {
                         let (Some(end), Some(theirs)) = (index(&other), kinds.get(&other)) else { continue };
                         let title = theirs.transitions.get(&taken).map_or_else(|| clean(&taken), |x| self.transition(theirs, x));
                         let text = format!("{} → {}", w.quoted(&self.transition(kind, t)), w.quoted(&title));
-                        let keys = vec![format!("{}.{}", kind.name, t.name)];
-                        join(&mut arrows, Arrow { keys, from: vec![Place::Node(to)], to: end, manner: Manner::Auto, lines: vec![line(Mark::Plain, text)] });
+                        join(
+                            &mut arrows,
+                            Arrow {
+                                keys: keys.clone(),
+                                from: vec![Place::Node(to)],
+                                to: end,
+                                manner: Manner::Auto,
+                                lines: vec![line(Mark::Plain, text)],
+                            },
+                        );
                     }
                 }
             }
@@ -375,13 +484,17 @@ impl<'a> Drawer<'a> {
                 for (other, text) in self.influences(d) {
                     let Some(from) = index(&other).filter(|from| *from != to) else { continue };
                     let keys = vec![format!("{}.{}", kind.name, d.name)];
-                    join(&mut arrows, Arrow { keys, from: vec![Place::Node(from)], to, manner: Manner::Influence, lines: vec![line(Mark::Clock, text)] });
+                    join(
+                        &mut arrows,
+                        Arrow { keys, from: vec![Place::Node(from)], to, manner: Manner::Influence, lines: vec![line(Mark::Clock, text)] },
+                    );
                 }
             }
         }
         let title = w.says(&self.title(&self.definition.file.title, &self.definition.file.workflow), w.pick("程序总图", "All proceedings"));
-        let (colours, legend) = (self.colours(&nodes), self.legend(&arrows, &nodes, true));
-        let mut picture = Picture { title, summary: Vec::new(), language: self.language.to_owned(), nodes, groups: Vec::new(), arrows, colours, legend };
+        let (colours, legend) = (self.colours(&nodes), self.legend(&arrows, &nodes, &[], true));
+        let mut picture =
+            Picture { title, summary: Vec::new(), language: self.language.to_owned(), nodes, groups: Vec::new(), arrows, colours, legend };
         picture.summary = self.summary(&picture);
         picture
     }
@@ -393,21 +506,37 @@ impl<'a> Drawer<'a> {
         if let Some(guard) = &d.runs_while {
             let names = identifiers(guard.source());
             for kind in self.definition.kinds.keys().filter(|k| names.contains(k.as_str())) {
-                out.push((kind.clone(), if w.pick("zh", "en") == "zh" { format!("期间中止{title}") } else { format!("pauses the {title}") }));
+                out.push((kind.clone(), if w.chinese() { format!("期间中止{title}") } else { format!("pauses the {title}") }));
             }
         }
         for key in d.def.iter().flat_map(|def| def.extended_by.keys()) {
             if let Some((kind, _)) = key.split_once('.') {
-                out.push((kind.to_owned(), if w.pick("zh", "en") == "zh" { format!("延长{title}") } else { format!("extends the {title}") }));
+                out.push((kind.to_owned(), if w.chinese() { format!("延长{title}") } else { format!("extends the {title}") }));
             }
         }
         out
     }
 }
 
+/// The states in the order in which one comes to them.
+fn walked(kind: &Kind) -> Vec<String> {
+    let mut order: Vec<String> = kind.opening().and_then(|t| t.to.clone()).into_iter().collect();
+    let mut at = 0;
+    while let Some(state) = order.get(at).cloned() {
+        at += 1;
+        for to in kind.transitions.values().filter(|t| t.from.contains(&state)).filter_map(|t| t.to.as_ref()) {
+            if !order.contains(to) {
+                order.push(to.clone());
+            }
+        }
+    }
+    order.extend(kind.def.states.keys().filter(|s| !order.contains(s)).cloned().collect::<Vec<_>>());
+    order
+}
+
 /// Titles in English begin small in the file, as they stand in sentences.
 fn capital_if(words: Words, text: &str) -> String {
-    words.pick("", "en").is_empty().then(|| text.to_owned()).unwrap_or_else(|| capital(text))
+    if words.chinese() { text.to_owned() } else { capital(text) }
 }
 
 /// The names in an expression, without those in quotes and those behind a dot.
@@ -434,8 +563,9 @@ fn join(arrows: &mut Vec<Arrow>, new: Arrow) {
         Some(old) => {
             old.keys.extend(new.keys);
             for line in new.lines {
-                // A clock belongs to the line before it, so it may stand twice.
-                if line.mark == Mark::Clock && new.manner != Manner::Influence || !old.lines.contains(&line) {
+                // A clock belongs to the line before it, so the same one may stand twice.
+                let goes_on = matches!(line.mark, Mark::Clock | Mark::More) && new.manner != Manner::Influence;
+                if goes_on || !old.lines.contains(&line) {
                     old.lines.push(line);
                 }
             }

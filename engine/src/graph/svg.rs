@@ -41,6 +41,8 @@ const MARK: i64 = 16;
 /// Broken lines of a box.
 struct Block {
     lines: Vec<Shown>,
+    /// Its name stands in the middle.
+    middle: bool,
     w: i64,
     h: i64,
 }
@@ -52,31 +54,42 @@ struct Shown {
     /// The mark, on the first of the lines that a line was broken into.
     mark: Option<Mark>,
     indent: i64,
+    /// Room above: another step begins here.
+    above: i64,
+}
+
+impl Shown {
+    fn room(&self) -> i64 {
+        self.above + self.size + LEADING
+    }
 }
 
 impl Block {
     fn of(lines: &[Line], size: i64, most: i64, pad: (i64, i64)) -> Self {
         let mut shown = Vec::new();
-        for line in lines {
+        for (nth, line) in lines.iter().enumerate() {
             let title = line.mark == Mark::Title;
             let size = if title { size + 2 } else { size };
-            let indent = if matches!(line.mark, Mark::Title | Mark::Plain) { 0 } else { MARK };
+            let indent = if matches!(line.mark, Mark::Title | Mark::Plain | Mark::More) { 0 } else { MARK };
             for (i, text) in wrap(&line.text, size, most - indent).into_iter().enumerate() {
-                shown.push(Shown { text, size, bold: title, mark: (i == 0).then_some(line.mark), indent });
+                let above = if nth > 0 && i == 0 && line.mark == Mark::Plain { LEADING } else { 0 };
+                shown.push(Shown { text, size, bold: title, mark: (i == 0).then_some(line.mark), indent, above });
             }
         }
         let w = shown.iter().map(|s| s.indent + width(&s.text, s.size) + if s.bold { s.size / 2 } else { 0 }).max().unwrap_or(0);
-        let h = shown.iter().map(|s| s.size + LEADING).sum::<i64>();
-        Self { lines: shown, w: w + 2 * pad.0, h: h + 2 * pad.1 }
+        let h = shown.iter().map(Shown::room).sum::<i64>();
+        Self { lines: shown, middle: true, w: w + 2 * pad.0, h: h + 2 * pad.1 }
     }
 
     fn write(&self, rect: Rect, centred: bool, out: &mut String) {
-        let mut y = rect.y + (rect.h - self.lines.iter().map(|s| s.size + LEADING).sum::<i64>()) / 2;
+        let mut y = rect.y + (rect.h - self.lines.iter().map(Shown::room).sum::<i64>()) / 2;
         // Marks stand in a column: then the lines begin at the left.
-        let centred = centred && self.lines.iter().all(|s| s.indent == 0);
+        let (middle, centred) = (self.middle, centred && self.lines.iter().all(|s| s.indent == 0));
         for line in &self.lines {
+            y += line.above;
             let base = y + line.size + LEADING / 2 - 1;
-            let (x, anchor) = if centred || line.bold { (rect.x + rect.w / 2, " text-anchor=\"middle\"") } else { (rect.x + 10 + line.indent, "") };
+            let (x, anchor) =
+                if centred || (line.bold && middle) { (rect.x + rect.w / 2, " text-anchor=\"middle\"") } else { (rect.x + 10 + line.indent, "") };
             let weight = if line.bold { " font-weight=\"bold\"" } else { "" };
             if let Some(mark) = line.mark {
                 draw_mark(mark, Point { x: rect.x + 10 + 6, y: y + (line.size + LEADING) / 2 }, out);
@@ -90,7 +103,7 @@ impl Block {
 fn draw_mark(mark: Mark, at: Point, out: &mut String) {
     let (x, y) = (at.x, at.y);
     let _ = match mark {
-        Mark::Title | Mark::Plain => Ok(()),
+        Mark::Title | Mark::Plain | Mark::More => Ok(()),
         Mark::Clock => writeln!(
             out,
             "<g stroke=\"#9a5b00\" stroke-width=\"1.4\" fill=\"none\"><circle cx=\"{x}\" cy=\"{y}\" r=\"5\" fill=\"#ffffff\"/><path d=\"M{x} {}V{y}H{}\"/></g>",
@@ -136,13 +149,13 @@ struct Blocks {
 
 fn blocks(picture: &Picture) -> Blocks {
     let node = |n: &super::Node| match n.shape {
-        Shape::Start => Block { lines: Vec::new(), w: 22, h: 22 },
+        Shape::Start => Block { lines: Vec::new(), middle: true, w: 22, h: 22 },
         Shape::Card => Block::of(&n.lines, 12, 270, (12, 10)),
         _ => Block::of(&n.lines, 12, 220, (12, 9)),
     };
     Blocks {
         nodes: picture.nodes.iter().map(node).collect(),
-        heads: picture.groups.iter().map(|g| Block::of(&g.lines, 12, 250, (10, 6))).collect(),
+        heads: picture.groups.iter().map(|g| Block { middle: false, ..Block::of(&g.lines, 12, 250, (10, 6)) }).collect(),
         labels: picture.arrows.iter().map(|a| Block::of(&a.lines, 12, 190, (10, 4))).collect(),
     }
 }
@@ -200,7 +213,13 @@ fn head(points: &[Point], manner: Manner, out: &mut String) {
     let [.., before, tip] = points else { return };
     let back = if before.y < tip.y { -9 } else { 9 };
     let _ = if manner == Manner::Influence {
-        writeln!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"#ffffff\" stroke=\"{}\" stroke-width=\"1.4\"/>", tip.x, tip.y + back / 2, colour(manner))
+        writeln!(
+            out,
+            "<circle cx=\"{}\" cy=\"{}\" r=\"4\" fill=\"#ffffff\" stroke=\"{}\" stroke-width=\"1.4\"/>",
+            tip.x,
+            tip.y + back / 2,
+            colour(manner)
+        )
     } else {
         writeln!(out, "<path d=\"M{} {}l-5 {back}h10z\" fill=\"{}\"/>", tip.x, tip.y, colour(manner))
     };
@@ -221,7 +240,10 @@ pub fn write(picture: &Picture) -> String {
         escape(&picture.language)
     );
     let _ = writeln!(out, "<title id=\"title\">{title}</title>\n<desc id=\"desc\">{}</desc>", escape(&picture.summary.join("\n")));
-    let _ = writeln!(out, "<rect width=\"{w}\" height=\"{h}\" fill=\"#ffffff\"/>\n<text x=\"{MARGIN}\" y=\"36\" font-size=\"20\" font-weight=\"bold\">{title}</text>");
+    let _ = writeln!(
+        out,
+        "<rect width=\"{w}\" height=\"{h}\" fill=\"#ffffff\"/>\n<text x=\"{MARGIN}\" y=\"36\" font-size=\"20\" font-weight=\"bold\">{title}</text>"
+    );
     let _ = writeln!(out, "<g transform=\"translate({} {HEADING})\">", MARGIN + (layout.w.max(640) - layout.w) / 2);
     for rect in &layout.groups {
         let _ = writeln!(
@@ -280,8 +302,13 @@ fn frame(shape: Shape, colour: Tint, rect: Rect, out: &mut String) {
     let Rect { x, y, w, h } = rect;
     let _ = match shape {
         Shape::Start => writeln!(out, "<circle cx=\"{}\" cy=\"{}\" r=\"10\" fill=\"#1a1a1a\"/>", x + w / 2, y + h / 2),
-        Shape::State => writeln!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"7\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"1.6\"/>"),
-        Shape::Card => writeln!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"4\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"2\"/>"),
+        Shape::State => writeln!(
+            out,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"7\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"1.6\"/>"
+        ),
+        Shape::Card => {
+            writeln!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"4\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"2\"/>")
+        }
         Shape::Outside => writeln!(
             out,
             "<rect x=\"{x}\" y=\"{y}\" width=\"{w}\" height=\"{h}\" rx=\"4\" fill=\"#ffffff\" stroke=\"#777777\" stroke-width=\"1.6\" stroke-dasharray=\"6 4\"/>"
@@ -318,7 +345,10 @@ fn legend(picture: &Picture, most: i64) -> (String, i64) {
     for (text, colour) in &picture.colours {
         let (fill, stroke) = tint(*colour);
         height = entry(text, 28, &mut out, &|x, y, out| {
-            let _ = writeln!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"20\" height=\"18\" rx=\"4\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"1.6\"/>");
+            let _ = writeln!(
+                out,
+                "<rect x=\"{x}\" y=\"{y}\" width=\"20\" height=\"18\" rx=\"4\" fill=\"{fill}\" stroke=\"{stroke}\" stroke-width=\"1.6\"/>"
+            );
         });
     }
     for (manner, text) in &picture.legend {

@@ -2,7 +2,8 @@
 
 /// Text without line breaks and without characters that a picture file may not hold.
 pub fn clean(text: &str) -> String {
-    let kept: String = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect();
+    let kept: String =
+        text.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(|c| !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}')).collect();
     kept.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
@@ -30,7 +31,7 @@ pub fn width(text: &str, size: i64) -> i64 {
 
 /// What may not begin a line.
 fn clings(c: char) -> bool {
-    matches!(c, '，' | '。' | '、' | '；' | '：' | '）' | '〕' | '”' | '’' | '？' | '！' | '》' | ',' | '.' | ';' | ':' | ')' | '%' | '*')
+    matches!(c, '·' | '，' | '。' | '、' | '；' | '：' | '）' | '〕' | '”' | '’' | '？' | '！' | '》' | ',' | '.' | ';' | ':' | ')' | '%' | '*')
 }
 
 /// What may not end a line.
@@ -53,25 +54,41 @@ fn pieces(text: &str) -> Vec<String> {
     pieces
 }
 
-/// Breaks a text into lines of at most `most`, evenly. A word that is longer keeps its length.
+/// Breaks a text into as few lines of at most `most` as it can, evenly, and rather where a reader pauses. A word that is
+/// longer keeps its length.
 pub fn wrap(text: &str, size: i64, most: i64) -> Vec<String> {
     let whole = width(text, size);
     if whole <= most {
         return vec![text.to_owned()];
     }
-    let count = whole.div_euclid(most) + 1;
-    // A little slack, so that an even share does not spill a last word onto a line of its own.
-    let share = (whole / count + size * 2).min(most);
+    let pieces = pieces(text);
+    // A list is best broken between its items.
+    let pauses = |c: char| if text.contains('·') { c == '·' } else { matches!(c, '：' | '，' | '；' | '、' | ':' | ',' | ';' | '→') };
+    let even = whole / (whole.div_euclid(most) + 1);
+    let tries = (even..most).step_by(8).chain([most]).map(|share| broken(&pieces, size, share, &pauses));
+    let uneven = |lines: &[String]| {
+        let widths = || lines.iter().map(|l| width(l, size));
+        widths().max().unwrap_or(0) - widths().min().unwrap_or(0)
+    };
+    let torn = |lines: &[String]| lines.iter().rev().skip(1).filter(|l| !l.ends_with(pauses)).count();
+    tries.min_by_key(|lines| (lines.len(), torn(lines), uneven(lines))).unwrap_or_default()
+}
+
+fn broken(pieces: &[String], size: i64, share: i64, pauses: &impl Fn(char) -> bool) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let mut line = String::new();
-    for piece in pieces(text) {
-        if !line.is_empty() && width(line.trim_end(), size) + width(piece.trim_end(), size) > share {
-            lines.push(line.trim_end().to_owned());
-            line.clear();
+    let mut line: Vec<&str> = Vec::new();
+    let room = |pieces: &[&str]| width(pieces.concat().trim_end(), size);
+    for piece in pieces {
+        line.push(piece);
+        if line.len() > 1 && room(&line) > share {
+            let longest = line.len() - 1;
+            let after = |n: &usize| line[n - 1].trim_end().ends_with(pauses) && room(&line[..*n]) * 2 >= share;
+            let end = (1..=longest).rev().find(after).unwrap_or(longest);
+            lines.push(line[..end].concat().trim_end().to_owned());
+            line.drain(..end);
         }
-        line.push_str(&piece);
     }
-    lines.push(line.trim_end().to_owned());
+    lines.push(line.concat().trim_end().to_owned());
     lines
 }
 

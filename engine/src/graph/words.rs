@@ -14,6 +14,11 @@ impl Words {
         Self { chinese: language == "zh" || language.starts_with("zh-") }
     }
 
+    /// Whether they are Chinese.
+    pub fn chinese(self) -> bool {
+        self.chinese
+    }
+
     /// One of two texts.
     pub fn pick<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
         if self.chinese { zh } else { en }
@@ -42,7 +47,8 @@ impl Words {
 
     /// A name in quotation marks.
     pub fn quoted(self, name: &str) -> String {
-        if self.chinese { format!("“{name}”") } else { format!("“{name}”") }
+        // The curved marks of a Chinese font are as wide as a character, and look lost among Latin letters.
+        if self.chinese { format!("“{name}”") } else { format!("\"{name}\"") }
     }
 
     /// A length, as `30 个工作日`.
