@@ -263,7 +263,14 @@ proceedings:
         quoted("Two"),
         quoted("On"),
     );
-    definition::load(&source).unwrap_or_else(|m| panic!("{m}\n{source}"))
+    compiled(&source)
+}
+
+/// A definition with its names resolved. Whether its procedure makes sense is not asked: these are made to be drawn.
+fn compiled(source: &str) -> Definition {
+    let tree = heyi_engine::yaml::read(source).expect("YAML");
+    let (json, _) = definition::shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|m| panic!("{m}\n{source}"));
+    definition::load_pinned(&json.to_string()).unwrap_or_else(|m| panic!("{m}\n{source}"))
 }
 
 /// What may stand in a title and means something in one of the formats.
@@ -461,6 +468,81 @@ proptest! {
     #[test]
     fn no_picture_whatever_is_untidy(picture in any_picture()) {
         prop_assert_eq!(tidy(&picture), Ok(()));
+    }
+}
+
+/// Waits without end, service that starts a clock, clocks that only tell, limits of steps, and letters between cases.
+const FURTHER: &str = r#"
+workflow: further
+title: {en: Further}
+zone: Asia/Shanghai
+calendar: china
+stages: {first: {en: First}}
+roles: {clerk: {title: {en: Clerk}, keys_in: true}}
+sides: {one_side: {title: {en: One side}, speaks: each}}
+actions: {record: {by: [clerk]}, person: {by: [clerk]}, consent: {by: [clerk]}, seat: {by: [clerk]}, serve: {by: [clerk]}, file: {by: [clerk]}}
+notices:
+  decision: {title: {en: written decision}, code: N01, to: [one_side], service: required}
+  farewell: {title: {en: farewell letter}, code: N02, to: [one_side]}
+proceedings:
+  main:
+    root: true
+    title: {en: Main}
+    states:
+      waiting: {title: {en: waiting}, indefinite: {why: {en: nobody knows when}, review: look}}
+      asked: {title: {en: asked elsewhere}, work: {for: clerk, title: {en: Await the answer}}}
+      gone: {title: {en: merged}, final: gone}
+    transitions:
+      begin: {title: {en: begins}, from: new, to: waiting, by: [clerk]}
+      decide: {title: {en: decides}, from: waiting, to: same, by: [clerk], at_most: 3, notices: [decision]}
+      merge:
+        title: {en: asks to merge}
+        from: waiting
+        to: asked
+        by: [clerk]
+        at_most: 1
+        input: {kept: {type: case}}
+        then: [{send: main.take_in, to: input.kept, answers: {done: merged, refused: stayed}}]
+      take_in: {title: {en: takes the other in}, from: waiting, to: same, by: [linked_case]}
+      merged: {title: {en: has taken it in}, from: asked, to: gone, by: [linked_case]}
+      stayed: {title: {en: has declined}, from: asked, to: waiting, by: [linked_case]}
+    deadlines:
+      look: {title: {en: regular review}, starts: [begin], in: [waiting], every: 5 working days, at_most: 9, work: {for: clerk, title: {en: Look again}}}
+      objection: {title: {en: time to object}, starts: [served(decision)], per: recipient, length: 10 calendar days, in: [waiting], tells: farewell}
+      keeping: {title: {en: time to keep the file}, starts: [merged], length: 2 months, in: [gone], tells: farewell}
+"#;
+
+#[test]
+fn what_waits_and_what_comes_from_elsewhere_is_said() {
+    let definition = compiled(FURTHER);
+    let kind = &definition.kinds["main"];
+    let picture = graph::kind(&definition, "en", "main").expect("a picture");
+    let box_says = |state: &str, words: &str| {
+        let said = said(&picture, node(&picture, kind, state));
+        assert!(said.contains(&plain(words)), "{words} is not in {said}");
+    };
+    box_says("waiting", "Waits without end: nobody knows when");
+    box_says("waiting", "Regular review every 5 working days, at most 9 times → Clerk: Look again");
+    box_says("waiting", "Time to object 10 calendar days (for each person from service of the written decision) → sends \"farewell letter\"");
+    box_says("waiting", "Clerk: decides (3 times at most)");
+    box_says("waiting", "Another case: takes the other in");
+    box_says("gone", "Time to keep the file 2 months → sends \"farewell letter\"");
+    let words = |key: &str| {
+        let arrow = picture.arrows.iter().find(|a| a.keys.contains(&key.to_owned())).unwrap_or_else(|| panic!("{key}"));
+        arrow.lines.iter().map(|l| l.text.as_str()).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(words("main.merge"), "Clerk: asks to merge (once at most); → another case: takes the other in");
+    assert_eq!(words("main.merged"), "Another case: has taken it in");
+
+    let whole = graph::whole(&definition, "en");
+    let outside = whole.nodes.iter().position(|n| n.shape == Shape::Outside).expect("the other case");
+    let between = |from: usize, to: usize| whole.arrows.iter().find(|a| a.from == [Place::Node(from)] && a.to == to).expect("an arrow");
+    assert_eq!(between(0, outside).lines[0].text, "\"asks to merge\" → \"takes the other in\"");
+    let heard: BTreeSet<&str> = between(outside, 0).keys.iter().map(String::as_str).collect();
+    assert_eq!(heard, BTreeSet::from(["main.take_in", "main.merged", "main.stayed"]));
+    for picture in pictures(&definition) {
+        tidy(&picture).unwrap_or_else(|error| panic!("{}: {error}", picture.title));
+        parsed(&picture.write(Format::Svg));
     }
 }
 
