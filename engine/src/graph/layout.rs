@@ -100,6 +100,8 @@ const APART: i64 = 24;
 const PAD: i64 = 16;
 /// Rows that are wider than this are broken.
 const WIDEST: i64 = 1900;
+/// How often frames are laid out anew, after what stands around them.
+const PASSES: usize = 4;
 /// Rounds of the search for few crossings, and for straight lines.
 const ROUNDS: usize = 24;
 
@@ -110,6 +112,8 @@ struct Vertex {
     h: i64,
     /// Stands in the last row.
     last: bool,
+    /// Where it would like to stand among others of its row.
+    hint: Option<i64>,
 }
 
 /// A line from an upper vertex to a lower one, at given places of their borders or at any.
@@ -129,7 +133,7 @@ struct Plane {
 
 impl Plane {
     fn vertex(&mut self, (w, h): (i64, i64)) -> usize {
-        self.vertices.push(Vertex { w, h, last: false });
+        self.vertices.push(Vertex { w, h, last: false, hint: None });
         self.vertices.len() - 1
     }
 
@@ -154,73 +158,17 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
     let parts = parts(picture, &group_of);
     let items = Items::of(picture, &parts, &group_of);
 
-    // Inside each frame: its words, its boxes, the arrows within, and a port for each arrow that passes its border.
-    let mut inner: Vec<Inner> = (0..picture.groups.len()).map(|g| Inner::of(picture, sizes, g, &parts)).collect();
-    for (p, part) in parts.iter().enumerate().filter(|(_, part)| part.within.is_none()) {
-        for (i, from) in part.from.iter().enumerate() {
-            let down = items.forward(*from, part.to);
-            match *from {
-                Place::Group(g) => inner[g].port((p, Some(i)), None, down),
-                Place::Node(n) => {
-                    if let Some(g) = group_of(n) {
-                        inner[g].port((p, Some(i)), Some(n), down);
-                    }
-                }
-            }
-        }
-        if let Some(g) = group_of(part.to) {
-            inner[g].port((p, None), Some(part.to), !items.downward(part));
+    // Ports stand first where the frame would have them, then where what they lead to stands; the fewest crossings win.
+    let mut best = attempt(picture, sizes, &parts, &items, &Hints::new());
+    let mut hints = best.hints();
+    for _ in 0..PASSES {
+        let next = attempt(picture, sizes, &parts, &items, &hints);
+        hints = next.hints();
+        if next.crossings() < best.crossings() {
+            best = next;
         }
     }
-    let inner: Vec<(Inner, Placed)> = inner
-        .into_iter()
-        .map(|i| {
-            let placed = settle(&i.plane);
-            (i, placed)
-        })
-        .collect();
-
-    // Outside: boxes, frames as boxes, words.
-    let mut outer = Plane::default();
-    let mut vertex_of: BTreeMap<usize, usize> = BTreeMap::new();
-    for item in 0..items.count {
-        let size = match items.place(item) {
-            Place::Node(n) => sizes.nodes[n],
-            Place::Group(g) => (inner[g].1.w + 2 * PAD, inner[g].1.h + 2 * PAD),
-        };
-        vertex_of.insert(item, outer.vertex(size));
-    }
-    let mut label_of: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut link_of: BTreeMap<(usize, Option<usize>), (usize, bool)> = BTreeMap::new();
-    for (p, part) in parts.iter().enumerate().filter(|(_, part)| part.within.is_none()) {
-        let label = outer.vertex(sizes.labels[part.arrow]);
-        label_of.insert(p, label);
-        for (i, from) in part.from.iter().enumerate() {
-            let vertex = vertex_of[&items.item(*from)];
-            let down = items.forward(*from, part.to);
-            let link = if down { outer.link(vertex, label) } else { outer.link(label, vertex) };
-            let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, Some(i))).map(|v| placed.rects[*v]));
-            let at = port.map(|r| PAD + r.x + r.w / 2);
-            if down {
-                outer.links[link].at_upper = at
-            } else {
-                outer.links[link].at_lower = at
-            }
-            link_of.insert((p, Some(i)), (link, down));
-        }
-        let vertex = vertex_of[&items.item(Place::Node(part.to))];
-        let down = items.downward(part);
-        let link = if down { outer.link(label, vertex) } else { outer.link(vertex, label) };
-        let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, None)).map(|v| placed.rects[*v]));
-        let at = port.map(|r| PAD + r.x + r.w / 2);
-        if down {
-            outer.links[link].at_lower = at
-        } else {
-            outer.links[link].at_upper = at
-        }
-        link_of.insert((p, None), (link, down));
-    }
-    let placed = settle(&outer);
+    let Attempt { inner, placed, vertex_of, label_of, link_of } = best;
 
     // Together.
     let mut layout = Layout { w: placed.w, h: placed.h, nodes: vec![Rect::default(); picture.nodes.len()], ..Layout::default() };
@@ -278,6 +226,111 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
         }
     }
     layout
+}
+
+/// Where the ports of frames would like to stand, by part and beginning (or end).
+type Hints = BTreeMap<(usize, Option<usize>), i64>;
+
+/// One way to place everything.
+struct Attempt {
+    inner: Vec<(Inner, Placed)>,
+    placed: Placed,
+    vertex_of: BTreeMap<usize, usize>,
+    label_of: BTreeMap<usize, usize>,
+    /// The link of each beginning and end, and whether it leads down.
+    link_of: BTreeMap<(usize, Option<usize>), (usize, bool)>,
+}
+
+impl Attempt {
+    fn crossings(&self) -> usize {
+        self.placed.crossings + self.inner.iter().map(|(_, placed)| placed.crossings).sum::<usize>()
+    }
+
+    /// Ports would stand where the words stand to which they lead.
+    fn hints(&self) -> Hints {
+        let middle = |part: usize| self.label_of.get(&part).map(|v| self.placed.rects[*v].x + self.placed.rects[*v].w / 2);
+        self.link_of.keys().filter_map(|key| middle(key.0).map(|x| (*key, x))).collect()
+    }
+}
+
+fn attempt(picture: &Picture, sizes: &Sizes, parts: &[Part], items: &Items, hints: &Hints) -> Attempt {
+    let group_of = |node: usize| picture.groups.iter().position(|g| g.members.contains(&node));
+    // Inside each frame: its words, its boxes, the arrows within, and a port for each arrow that passes its border.
+    let mut inner: Vec<Inner> = (0..picture.groups.len()).map(|g| Inner::of(picture, sizes, g, parts)).collect();
+    for (p, part) in parts.iter().enumerate().filter(|(_, part)| part.within.is_none()) {
+        for (i, from) in part.from.iter().enumerate() {
+            let down = items.forward(*from, part.to);
+            match *from {
+                Place::Group(g) => inner[g].port((p, Some(i)), None, down, hints),
+                Place::Node(n) => {
+                    if let Some(g) = group_of(n) {
+                        inner[g].port((p, Some(i)), Some(n), down, hints);
+                    }
+                }
+            }
+        }
+        if let Some(g) = group_of(part.to) {
+            inner[g].port((p, None), Some(part.to), !items.downward(part), hints);
+        }
+    }
+    let inner: Vec<(Inner, Placed)> = inner
+        .into_iter()
+        .map(|i| {
+            let placed = settle(&i.plane);
+            (i, placed)
+        })
+        .collect();
+
+    // Outside: boxes, frames as boxes, words.
+    let mut outer = Plane::default();
+    let mut vertex_of: BTreeMap<usize, usize> = BTreeMap::new();
+    for item in 0..items.count {
+        let size = match items.place(item) {
+            Place::Node(n) => sizes.nodes[n],
+            Place::Group(g) => (inner[g].1.w + 2 * PAD, inner[g].1.h + 2 * PAD),
+        };
+        vertex_of.insert(item, outer.vertex(size));
+    }
+    let mut label_of: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut link_of: BTreeMap<(usize, Option<usize>), (usize, bool)> = BTreeMap::new();
+    for (p, part) in parts.iter().enumerate().filter(|(_, part)| part.within.is_none()) {
+        let label = outer.vertex(sizes.labels[part.arrow]);
+        label_of.insert(p, label);
+        for (i, from) in part.from.iter().enumerate() {
+            let vertex = vertex_of[&items.item(*from)];
+            let down = items.forward(*from, part.to);
+            let link = if down { outer.link(vertex, label) } else { outer.link(label, vertex) };
+            let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, Some(i))).map(|v| placed.rects[*v]));
+            let at = port.map(|r| PAD + r.x + r.w / 2);
+            if down {
+                outer.links[link].at_upper = at
+            } else {
+                outer.links[link].at_lower = at
+            }
+            link_of.insert((p, Some(i)), (link, down));
+        }
+        let vertex = vertex_of[&items.item(Place::Node(part.to))];
+        let down = items.downward(part);
+        let link = if down { outer.link(label, vertex) } else { outer.link(vertex, label) };
+        let port = inner.iter().find_map(|(i2, placed)| i2.ports.get(&(p, None)).map(|v| placed.rects[*v]));
+        let at = port.map(|r| PAD + r.x + r.w / 2);
+        if down {
+            outer.links[link].at_lower = at
+        } else {
+            outer.links[link].at_upper = at
+        }
+        link_of.insert((p, None), (link, down));
+    }
+    // Many lines want a long border.
+    for (item, vertex) in &vertex_of {
+        let lines = |upper: bool| outer.links.iter().filter(|l| *vertex == if upper { l.upper } else { l.lower }).count() as i64;
+        if matches!(items.place(*item), Place::Node(_)) {
+            let wanted = lines(true).max(lines(false)) * LANE;
+            outer.vertices[*vertex].w = outer.vertices[*vertex].w.max(wanted);
+        }
+    }
+    let placed = settle(&outer);
+    Attempt { inner, placed, vertex_of, label_of, link_of }
 }
 
 /// Arrows with several beginnings, of which some lie in the frame of their end, are two arrows.
@@ -466,8 +519,9 @@ impl Inner {
     }
 
     /// A place on the border: at the bottom or at the top, joined to a box or to the frame alone.
-    fn port(&mut self, key: (usize, Option<usize>), node: Option<usize>, bottom: bool) {
+    fn port(&mut self, key: (usize, Option<usize>), node: Option<usize>, bottom: bool, hints: &Hints) {
         let port = self.plane.vertex((LANE, 0));
+        self.plane.vertices[port].hint = hints.get(&key).copied();
         self.plane.vertices[port].last = bottom;
         self.ports.insert(key, port);
         if let Some(vertex) = node.and_then(|n| self.index.get(&n)).copied() {
@@ -484,6 +538,8 @@ struct Placed {
     rects: Vec<Rect>,
     /// For each link the bends from above to below.
     paths: Vec<Vec<Point>>,
+    /// How many lines cross.
+    crossings: usize,
 }
 
 /// Rows of vertices, the lanes of long lines among them.
@@ -510,7 +566,7 @@ fn settle(plane: &Plane) -> Placed {
     let mut rows = Rows::of(plane);
     rows.order();
     let x = rows.columns();
-    rows.paths(plane, &x)
+    Placed { crossings: rows.crossings(), ..rows.paths(plane, &x) }
 }
 
 /// The row of each vertex: below everything that leads to it.
@@ -583,7 +639,7 @@ impl Rows {
             for row in &mut rows[rank[link.upper] + 1..rank[link.lower]] {
                 row.push(size.len());
                 chain.push(size.len());
-                size.push(Vertex { w: LANE, h: 0, last: false });
+                size.push(Vertex { w: LANE, h: 0, last: false, hint: None });
             }
             chain.push(link.lower);
             chains.push(chain);
@@ -628,12 +684,21 @@ impl Rows {
 
     /// Sorts each row by the middle of its neighbours, down and up again, and keeps the order with the fewest crossings.
     fn order(&mut self) {
+        for row in 0..self.rows.len() {
+            if self.fixed(row) {
+                let size = &self.size;
+                self.rows[row].sort_by_key(|v| size[*v].hint);
+            }
+        }
         let mut best = (self.crossings(), self.rows.clone());
         for round in 0..ROUNDS {
             let down = round % 2 == 0;
             let count = self.rows.len();
             for step in 0..count {
                 let row = if down { step } else { count - 1 - step };
+                if self.fixed(row) {
+                    continue;
+                }
                 let position = self.positions();
                 let ends = if down { &self.above } else { &self.below };
                 let middle = |v: usize| {
@@ -656,12 +721,20 @@ impl Rows {
         self.rows = best.1;
     }
 
+    /// The order of a row in which somebody would like to stand somewhere is given.
+    fn fixed(&self, row: usize) -> bool {
+        self.rows[row].iter().any(|v| self.size[*v].hint.is_some())
+    }
+
     /// Swaps neighbours as long as that takes crossings away.
     fn swap_neighbours(&mut self) {
         let mut position = self.positions();
         for _ in 0..4 {
             let mut better = false;
             for row in 0..self.rows.len() {
+                if self.fixed(row) {
+                    continue;
+                }
                 for i in 1..self.rows[row].len() {
                     let (a, b) = (self.rows[row][i - 1], self.rows[row][i]);
                     if self.pair(a, b, &position) > self.pair(b, a, &position) {
@@ -723,7 +796,8 @@ impl Rows {
                     }
                     if weight == 0 { (x[v], 1) } else { (sum.div_euclid(weight), weight) }
                 };
-                let wishes: Vec<(i64, i64)> = self.rows[row].iter().map(|v| wish(*v)).collect();
+                let mut wishes: Vec<(i64, i64)> = self.rows[row].iter().map(|v| wish(*v)).collect();
+                self.gather(row, &mut wishes);
                 let apart: Vec<i64> = self.rows[row].iter().map(|v| self.size[*v].w + GAP).collect();
                 for (v, place) in self.rows[row].iter().zip(spread(&wishes, &apart, None)) {
                     x[*v] = place;
@@ -733,6 +807,21 @@ impl Rows {
         let least = x.iter().copied().min().unwrap_or(0);
         x.iter_mut().for_each(|x| *x -= least);
         x
+    }
+
+    /// What no line leads to has no place of its own: it stands beside its neighbour.
+    fn gather(&self, row: usize, wishes: &mut [(i64, i64)]) {
+        let row = &self.rows[row];
+        let stray: Vec<bool> = row.iter().map(|v| self.above[*v].is_empty() && self.below[*v].is_empty()).collect();
+        let Some(first) = stray.iter().position(|s| !s) else { return };
+        for i in (0..first).rev() {
+            wishes[i] = (wishes[i + 1].0 - self.size[row[i]].w - GAP, 1);
+        }
+        for i in first + 1..row.len() {
+            if stray[i] {
+                wishes[i] = (wishes[i - 1].0 + self.size[row[i - 1]].w + GAP, 1);
+            }
+        }
     }
 
     fn paths(&self, plane: &Plane, x: &[i64]) -> Placed {
@@ -806,7 +895,7 @@ impl Rows {
         }
         let rects: Vec<Rect> = (0..self.real).map(|v| Rect { x: x[v], y: tops[row_of[&v]], w: self.size[v].w, h: self.size[v].h }).collect();
         let w = (0..self.size.len()).map(|v| x[v] + self.size[v].w).max().unwrap_or(0);
-        Placed { w, h, rects, paths }
+        Placed { w, h, rects, paths, crossings: 0 }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::case::options::in_language;
 use crate::definition::compile::{Due, Kind, LINKED_CASE, LengthOf, PolicyValue, Step, StepOn, Transition};
 use crate::definition::file::{Localized, Per};
 use crate::definition::{Deadline, Definition};
+use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many steps are named where a proceeding follows from many.
@@ -447,6 +448,8 @@ impl<'a> Drawer<'a> {
                 };
                 join(&mut arrows, Arrow { keys: vec![format!("{}.{}", kind.name, t.name)], from: vec![Place::Node(from)], to, manner, lines });
             }
+            // What other proceedings are made to do, with the steps that make them.
+            let mut fired: IndexMap<(String, String), (Vec<String>, Vec<String>)> = IndexMap::new();
             for t in kind.transitions.values() {
                 let keys = vec![format!("{}.{}", kind.name, t.name)];
                 for step in &t.then {
@@ -461,24 +464,19 @@ impl<'a> Drawer<'a> {
                     let (from, lines) = (elsewhere(&mut nodes), vec![line(Mark::Plain, w.quoted(&self.transition(kind, t)))]);
                     join(&mut arrows, Arrow { keys: keys.clone(), from: vec![Place::Node(from)], to, manner: Manner::Auto, lines });
                 }
-                for step in &t.then {
-                    let Step::Fire { .. } = step else { continue };
-                    for (other, taken) in self.reaches(kind, step) {
-                        let (Some(end), Some(theirs)) = (index(&other), kinds.get(&other)) else { continue };
-                        let title = theirs.transitions.get(&taken).map_or_else(|| clean(&taken), |x| self.transition(theirs, x));
-                        let text = format!("{} → {}", w.quoted(&self.transition(kind, t)), w.quoted(&title));
-                        join(
-                            &mut arrows,
-                            Arrow {
-                                keys: keys.clone(),
-                                from: vec![Place::Node(to)],
-                                to: end,
-                                manner: Manner::Auto,
-                                lines: vec![line(Mark::Plain, text)],
-                            },
-                        );
+                for step in t.then.iter().filter(|step| matches!(step, Step::Fire { .. })) {
+                    for reached in self.reaches(kind, step) {
+                        let (steps, titles) = fired.entry(reached).or_default();
+                        steps.extend(keys.clone());
+                        titles.push(self.transition(kind, t));
                     }
                 }
+            }
+            for ((other, taken), (keys, titles)) in fired {
+                let (Some(end), Some(theirs)) = (index(&other), kinds.get(&other)) else { continue };
+                let title = theirs.transitions.get(&taken).map_or_else(|| clean(&taken), |x| self.transition(theirs, x));
+                let lines = vec![line(Mark::Plain, format!("{} → {}", self.quoted_few(&titles), w.quoted(&title)))];
+                join(&mut arrows, Arrow { keys, from: vec![Place::Node(to)], to: end, manner: Manner::Auto, lines });
             }
             for d in kind.deadlines.values() {
                 for (other, text) in self.influences(d) {
