@@ -464,7 +464,7 @@ fn any_picture() -> impl Strategy<Value = Picture> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig::with_cases(80))]
     #[test]
     fn no_picture_whatever_is_untidy(picture in any_picture()) {
         prop_assert_eq!(tidy(&picture), Ok(()));

@@ -86,6 +86,8 @@ pub struct Sizes {
     pub heads: Vec<(i64, i64)>,
     /// The words of arrows.
     pub labels: Vec<(i64, i64)>,
+    /// Rows that are wider than this are broken.
+    pub widest: i64,
 }
 
 /// Between neighbours in a row.
@@ -98,8 +100,6 @@ const LANE: i64 = 14;
 const APART: i64 = 24;
 /// Between a frame and what is in it.
 const PAD: i64 = 16;
-/// Rows that are wider than this are broken.
-const WIDEST: i64 = 1900;
 /// How often frames are laid out anew, after what stands around them.
 const PASSES: usize = 4;
 /// Rounds of the search for few crossings, and for straight lines.
@@ -161,7 +161,7 @@ pub fn place(picture: &Picture, sizes: &Sizes) -> Layout {
     // Ports stand first where the frame would have them, then where what they lead to stands; the fewest crossings win.
     let mut best = attempt(picture, sizes, &parts, &items, &Hints::new());
     let mut hints = best.hints();
-    for _ in 0..PASSES {
+    for _ in 0..if picture.groups.is_empty() { 0 } else { PASSES } {
         let next = attempt(picture, sizes, &parts, &items, &hints);
         hints = next.hints();
         if next.crossings() < best.crossings() {
@@ -276,7 +276,7 @@ fn attempt(picture: &Picture, sizes: &Sizes, parts: &[Part], items: &Items, hint
     let inner: Vec<(Inner, Placed)> = inner
         .into_iter()
         .map(|i| {
-            let placed = settle(&i.plane);
+            let placed = settle(&i.plane, sizes.widest);
             (i, placed)
         })
         .collect();
@@ -329,7 +329,7 @@ fn attempt(picture: &Picture, sizes: &Sizes, parts: &[Part], items: &Items, hint
             outer.vertices[*vertex].w = outer.vertices[*vertex].w.max(wanted);
         }
     }
-    let placed = settle(&outer);
+    let placed = settle(&outer, sizes.widest);
     Attempt { inner, placed, vertex_of, label_of, link_of }
 }
 
@@ -562,15 +562,15 @@ struct End {
     theirs: i64,
 }
 
-fn settle(plane: &Plane) -> Placed {
-    let mut rows = Rows::of(plane);
+fn settle(plane: &Plane, widest: i64) -> Placed {
+    let mut rows = Rows::of(plane, widest);
     rows.order();
     let x = rows.columns();
     Placed { crossings: rows.crossings(), ..rows.paths(plane, &x) }
 }
 
 /// The row of each vertex: below everything that leads to it.
-fn ranks(plane: &Plane) -> Vec<usize> {
+fn ranks(plane: &Plane, widest: i64) -> Vec<usize> {
     let count = plane.vertices.len();
     let mut waiting = vec![0_usize; count];
     plane.links.iter().for_each(|l| waiting[l.lower] += 1);
@@ -588,7 +588,7 @@ fn ranks(plane: &Plane) -> Vec<usize> {
             }
         }
     }
-    narrow(plane, &mut rank);
+    narrow(plane, &mut rank, widest);
     // What nothing leads to stands just above what it leads to; but a port of the frame stays at the border.
     for v in sources {
         let lowest = plane.links.iter().filter(|l| l.upper == v).map(|l| rank[l.lower]).min();
@@ -602,7 +602,7 @@ fn ranks(plane: &Plane) -> Vec<usize> {
 }
 
 /// Moves ends, with the words that lead to them alone, out of rows that are too wide.
-fn narrow(plane: &Plane, rank: &mut [usize]) {
+fn narrow(plane: &Plane, rank: &mut [usize], widest: i64) {
     let count = plane.vertices.len();
     let leads: Vec<Vec<usize>> = (0..count).map(|v| plane.links.iter().filter(|l| l.lower == v).map(|l| l.upper).collect()).collect();
     let outs: Vec<usize> = (0..count).map(|v| plane.links.iter().filter(|l| l.upper == v).count()).collect();
@@ -615,7 +615,7 @@ fn narrow(plane: &Plane, rank: &mut [usize]) {
             here.iter().map(|v| plane.vertices[*v].w.max(leads[*v].iter().map(|u| plane.vertices[*u].w + GAP).sum::<i64>()) + GAP).sum();
         let mut kept = here.len();
         for v in here.iter().rev().copied() {
-            if wide <= WIDEST || kept <= 1 || !movable(v) {
+            if wide <= widest || kept <= 1 || !movable(v) {
                 continue;
             }
             wide -= plane.vertices[v].w.max(leads[v].iter().map(|u| plane.vertices[*u].w + GAP).sum::<i64>()) + GAP;
@@ -628,8 +628,8 @@ fn narrow(plane: &Plane, rank: &mut [usize]) {
 }
 
 impl Rows {
-    fn of(plane: &Plane) -> Self {
-        let rank = ranks(plane);
+    fn of(plane: &Plane, widest: i64) -> Self {
+        let rank = ranks(plane, widest);
         let mut size = plane.vertices.clone();
         let mut rows: Vec<Vec<usize>> = vec![Vec::new(); rank.iter().max().map_or(0, |r| r + 1)];
         (0..size.len()).for_each(|v| rows[rank[v]].push(v));
@@ -870,7 +870,7 @@ impl Rows {
             bottoms.push(y + height);
             // Lines that go far sideways want more height.
             let far = row.iter().flat_map(|v| self.below[*v].iter().map(|e| (centre(*v) - centre(e.other)).abs())).max().unwrap_or(0);
-            y += height + ROW + (far / 14).min(44);
+            y += height + ROW + (far / 12).min(70);
         }
         let h = bottoms.last().copied().unwrap_or(0);
         let row_of: BTreeMap<usize, usize> = self.rows.iter().enumerate().flat_map(|(r, row)| row.iter().map(move |v| (*v, r))).collect();

@@ -168,7 +168,9 @@ pub fn arrange(picture: &Picture) -> Layout {
 
 fn places(picture: &Picture, blocks: &Blocks) -> Layout {
     let size = |blocks: &[Block]| blocks.iter().map(|b| (b.w, b.h)).collect();
-    layout::place(picture, &Sizes { nodes: size(&blocks.nodes), heads: size(&blocks.heads), labels: size(&blocks.labels) })
+    // Steps stay near what they lead from, even if that makes a row wide; cards are large and may stand below one another.
+    let widest = if picture.nodes.iter().any(|n| n.shape == Shape::Card) { 1900 } else { 2500 };
+    layout::place(picture, &Sizes { widest, nodes: size(&blocks.nodes), heads: size(&blocks.heads), labels: size(&blocks.labels) })
 }
 
 fn colour(manner: Manner) -> &'static str {
