@@ -5,6 +5,7 @@
 mod calendar;
 mod demo;
 mod graph;
+mod migrate;
 mod serve;
 mod story;
 mod user;

@@ -21,6 +21,9 @@ pub enum Workflow {
     Test(Which),
     /// Draw workflows: each proceeding, and the whole.
     Graph(Graph),
+    /// Move running cases to the version of a workflow that is in force now; without --apply, only say what would change.
+    #[command(after_help = "Examples:\n  heyi workflow migrate medical-dispute --data /srv/heyi\n  heyi workflow migrate medical-dispute --data /srv/heyi --apply")]
+    Migrate(super::migrate::Migrate),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
 }
@@ -45,6 +48,7 @@ impl Workflow {
             Self::Check(which) => which.check(),
             Self::Test(which) => which.test(),
             Self::Graph(graph) => graph.run(),
+            Self::Migrate(args) => super::on_runtime(args.run()),
             Self::Schema => {
                 println!("{}", serde_json::to_string_pretty(&heyi_engine::definition::json_schema())?);
                 Ok(())
