@@ -90,6 +90,11 @@ fn every_state_transition_and_deadline_stands_in_the_picture_of_its_proceeding()
                     let at = node(&picture, kind, state);
                     assert_eq!(picture.nodes[at].shape == Shape::End, def.final_.is_some(), "{state}");
                     assert!(said(&picture, at).contains(&title(&def.title, language)), "{state}");
+                    let parent = kind.def.of.as_ref().filter(|_| kind.def.ends_as.as_ref() == Some(state)).map(|of| &definition.kinds[of]);
+                    assert!(
+                        parent.is_none_or(|p| said(&picture, at).contains(&title(&p.def.title, language))),
+                        "{state} is where the parent's end leads"
+                    );
                 }
                 for t in kind.transitions.values() {
                     let words = title(&t.def.title, language);

@@ -329,6 +329,10 @@ fn attempt(picture: &Picture, sizes: &Sizes, parts: &[Part], items: &Items, hint
             outer.vertices[*vertex].w = outer.vertices[*vertex].w.max(wanted);
         }
     }
+    // What no arrow leads to stands below everything, not beside the beginning.
+    for vertex in vertex_of.values() {
+        outer.vertices[*vertex].last = !outer.links.iter().any(|l| l.upper == *vertex || l.lower == *vertex);
+    }
     let placed = settle(&outer, sizes.widest);
     Attempt { inner, placed, vertex_of, label_of, link_of }
 }

@@ -312,6 +312,13 @@ impl<'a> Drawer<'a> {
             if let Some(assents) = &def.assents {
                 lines.push(line(Mark::Plain, w.says(w.pick("征求", "Asked"), &w.list(&self.whos(kind, &assents.of)))));
             }
+            if let (true, Some(parent)) = (kind.def.ends_as.as_ref() == Some(name), &kind.def.of) {
+                let parent = self.kind_title(parent);
+                lines.push(line(
+                    Mark::Plain,
+                    if w.chinese() { format!("{parent}结束时，本程序到此为止") } else { format!("also when {parent} ends before it") },
+                ));
+            }
             if let Some(wait) = &def.indefinite {
                 let why = self.title(&wait.why, &wait.review);
                 lines.push(line(Mark::Plain, w.says(w.pick("等待没有期限", "Waits without end"), &why)));
