@@ -593,11 +593,17 @@ fn ranks(plane: &Plane, widest: i64) -> Vec<usize> {
         }
     }
     narrow(plane, &mut rank, widest);
-    // What nothing leads to stands just above what it leads to; but a port of the frame stays at the border.
-    for v in sources {
-        let lowest = plane.links.iter().filter(|l| l.upper == v).map(|l| rank[l.lower]).min();
-        if let Some(lowest) = lowest.filter(|_| plane.vertices[v].h > 0) {
-            rank[v] = lowest.saturating_sub(1);
+    // What nothing leads to stands just above what it leads to, and words that only it leads to go along; but a port of
+    // the frame stays at the border.
+    let outs = |v: usize| plane.links.iter().filter(move |l| l.upper == v).map(|l| l.lower);
+    let ins = |v: usize| plane.links.iter().filter(|l| l.lower == v).count();
+    for v in sources.into_iter().filter(|v| plane.vertices[*v].h > 0) {
+        let along: Vec<usize> = outs(v).filter(|c| ins(*c) == 1 && outs(*c).count() == 1 && !plane.vertices[*c].last).collect();
+        let room = |c: usize| if along.contains(&c) { outs(c).map(|d| rank[d].saturating_sub(2)).min() } else { Some(rank[c].saturating_sub(1)) };
+        let lowest = outs(v).filter(|c| !plane.vertices[*c].last).filter_map(room).min();
+        if let Some(lowest) = lowest.filter(|lowest| *lowest > rank[v]) {
+            rank[v] = lowest;
+            along.iter().for_each(|c| rank[*c] = lowest + 1);
         }
     }
     let last = (0..count).filter(|v| !plane.vertices[*v].last).map(|v| rank[v] + 1).max().unwrap_or(0);
