@@ -1,13 +1,13 @@
 //! Playing a scenario through a door, step by step, and holding it against what it expects.
 
-use super::file::{Cast, Expect, LINKED_CASE, Scenario, StepFile, seed_of};
+use super::file::{Cast, Expect, Scenario, StepFile, seed_of};
 use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Command;
 use crate::case::event::{Event, What};
-use crate::case::options::ActionOption;
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
+use crate::definition::compile::LINKED_CASE;
 use crate::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
 use indexmap::IndexMap;
@@ -69,11 +69,11 @@ pub trait Door {
     /// Inner: refusals. Outer: a fault.
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, Self::Error>;
 
-    /// What an account could do in a case that is up to date at `now`.
+    /// The actions that are open to an account in a case that is up to date at `now`.
     ///
     /// # Errors
     /// A fault.
-    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, Self::Error>;
+    fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, Self::Error>;
 }
 
 /// One step, for whoever watches.
@@ -256,8 +256,7 @@ impl<'a> Player<'a> {
     pub fn open_to<D: Door>(&self, case: &Case, now: DateTime<FixedOffset>, door: &mut D) -> Result<BTreeMap<&str, BTreeSet<String>>, String> {
         let mut out = BTreeMap::new();
         for (name, account) in &self.accounts {
-            let options = door.options(case, now, account).map_err(|e| e.to_string())?;
-            out.insert(name.as_str(), options.into_iter().filter(|o| o.allowed).map(|o| o.action).collect());
+            out.insert(name.as_str(), door.allowed(case, now, account).map_err(|e| e.to_string())?);
         }
         Ok(out)
     }
@@ -379,7 +378,7 @@ fn listed(names: &BTreeSet<&str>) -> String {
 }
 
 /// The code as written in files and answers.
-fn code(code: Code) -> String {
+pub(super) fn code(code: Code) -> String {
     serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
