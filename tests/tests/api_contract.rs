@@ -360,7 +360,7 @@ async fn pages_visit_every_case_once() {
                 .expect(200);
         }
         if n % 4 == 0 {
-            app.act("intake_officer", &case, "mediation.advise_only", &json!({})).await.expect(200);
+            app.act("intake_officer", &case, "mediation.advise_only", &json!({"input": {"advice": "说明途径", "ways": ["协商"]}})).await.expect(200);
         }
         opened.insert(case);
     }
