@@ -105,7 +105,7 @@ pub fn print_notice(app: &App, rules: &CaseRules, notice: &Notice) -> Result<Vec
 
 /// The number of a letter within its case, out of `{case}.{event}.{number}`.
 fn number(id: &str) -> String {
-    id.split_once('.').map_or(id, |(_, rest)| rest).replace('.', "-")
+    id.split_once('.').map_or(id, |(_, rest)| rest).to_owned()
 }
 
 fn one_line(text: &str) -> String {

@@ -117,7 +117,7 @@ impl NoticeDocument {
             title: "受理通知书".into(),
             code: "N05".into(),
             reference: "HY-000000000001".into(),
-            number: "12-0".into(),
+            number: "12.0".into(),
             addressee: "张某".into(),
             text: "尊敬的张某：\n\n　　您好。\n\n　　双方当事人均同意以人民调解的方式解决纠纷。依照《医疗纠纷预防和处理条例》第三十一条，本委员会决定受理。\n\n　　受理编号：医调受〔2026〕12号\n　　受理日期：2026年3月2日（星期一）\n　　调解期限至：2026年4月14日（星期二）24时\n\n　　本委员会自受理之日起三十个工作日内完成调解，鉴定所需时间不计入。\n\n　　特此告知。\n".into(),
             issued_on,
@@ -129,7 +129,7 @@ impl NoticeDocument {
             address: String::new(),
             title: "Notice of closing".into(),
             code: "N26".into(),
-            number: "40-1".into(),
+            number: "40.1".into(),
             addressee: "Zhang".into(),
             text: "Dear Zhang,\n\nThis case was closed on Monday, 2 March 2026.\n\n  Papers: kept by the committee\n\nYours faithfully,\n".into(),
             ..full.clone()
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn neither_errors_nor_debug_carry_the_letter() {
         let [document, _] = NoticeDocument::samples();
-        assert_eq!(format!("{document:?}"), "NoticeDocument(N05, zh-CN, 12-0)");
+        assert_eq!(format!("{document:?}"), "NoticeDocument(N05, zh-CN, 12.0)");
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("documents")).expect("made");
         std::fs::write(folder.path().join("documents/notice.typ"), "#panic(sys.inputs.addressee)").expect("written");
