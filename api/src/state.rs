@@ -5,10 +5,9 @@ use crate::documents;
 use crate::mail::{Post, Sender};
 use crate::package::{PrivateKey, PublicKey};
 use crate::shipped::Sources;
-use crate::templates::{Committee, Field, FieldType, Localised, Shape, Templates};
+use crate::templates::{Committee, Localised, Templates, shapes};
 use chrono::{DateTime, Utc};
 use heyi_engine::case::Account;
-use heyi_engine::guard::GuardType;
 use heyi_engine::ids::AccountId;
 use heyi_engine::library::Library;
 use heyi_engine::store::seal::{SealKey, random};
@@ -188,40 +187,9 @@ impl App {
 
 /// Reads and checks every template against what the workflows say their notices carry.
 fn letter_templates(library: &Library, config: &Config) -> Result<Templates, StartError> {
-    let mut shapes: BTreeMap<String, Shape> = BTreeMap::new();
-    let mut mistakes = Vec::new();
-    for installed in library.workflows() {
-        for (kind, fields) in &installed.definition.notice_fields {
-            let fields = fields.iter().map(|(name, ty)| Field { name: name.clone(), ty: field_type(ty), optional: true }).collect();
-            let shape = Shape { kind: kind.clone(), fields };
-            match shapes.get(kind) {
-                Some(other) if *other != shape => mistakes.push(format!(
-                    "{}/workflow.yaml: notices.{kind}: another workflow has a notice of this name with other data; give it another name",
-                    installed.definition.file.workflow
-                )),
-                _ => drop(shapes.insert(kind.clone(), shape)),
-            }
-        }
-    }
-    if !mistakes.is_empty() {
-        return Err(StartError::Templates(mistakes));
-    }
-    let shapes: Vec<Shape> = shapes.into_values().collect();
+    let shapes = shapes::of(library).map_err(StartError::Templates)?;
     Templates::load(&shapes, &["zh-CN", "en"], config.template_folder())
         .map_err(|m| StartError::Templates(m.iter().map(ToString::to_string).collect()))
-}
-
-fn field_type(ty: &GuardType) -> FieldType {
-    match ty {
-        GuardType::Bool => FieldType::Bool,
-        GuardType::Int => FieldType::Int,
-        GuardType::Money => FieldType::Money,
-        GuardType::Date => FieldType::Date,
-        GuardType::Instant => FieldType::Instant,
-        GuardType::Enum(words) => FieldType::Choice(words.to_vec()),
-        GuardType::List(_) => FieldType::TextList,
-        _ => FieldType::Text,
-    }
 }
 
 /// The key that signs packages: made on the first start; its public half lies beside the data for everyone.

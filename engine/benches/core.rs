@@ -88,7 +88,7 @@ impl Ring {
     }
 
     fn outside(&self) -> Outside<'_> {
-        Outside { now: self.now, seed: [7; 32], me: &self.accounts[0], accounts: &self.accounts, printable: &|_| true }
+        Outside { now: self.now, seed: [7; 32], me: &self.accounts[0], accounts: &self.accounts, printable: &|_| true, log: &[] }
     }
 
     fn decide(&self, case: &Case, command: &Command) -> Decision {

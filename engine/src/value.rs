@@ -80,6 +80,8 @@ pub enum Type {
     Staff,
     /// The id of a file of the case.
     File,
+    /// The id of another case.
+    Case,
     /// At most [`LIST_MAX_ITEMS`] values of one type.
     List(Box<Type>),
     /// Named fields; no others may appear.
@@ -261,6 +263,7 @@ impl Type {
             Type::Person => "the id of a person of the case".into(),
             Type::Staff => "the id of an account".into(),
             Type::File => "the id of a file of the case".into(),
+            Type::Case => "the id of another case".into(),
             Type::List(_) => format!("a list of at most {LIST_MAX_ITEMS}"),
             Type::Record(fields) => {
                 format!("an object with {}", fields.keys().map(String::as_str).collect::<Vec<_>>().join(", "))
@@ -291,6 +294,7 @@ impl Type {
             Type::Person => id("person-id"),
             Type::Staff => id("account-id"),
             Type::File => id("file-id"),
+            Type::Case => json!({"type": "string", "format": "uuid"}),
             Type::List(item) => {
                 json!({"type": "array", "items": item.json_schema(), "maxItems": LIST_MAX_ITEMS})
             }
@@ -348,6 +352,10 @@ fn read_scalar(json: &Json, ty: &Type) -> Result<Value, String> {
         (Type::Enum(words), Json::String(text)) => match words.contains(text) {
             true => Ok(Value::Text(text.clone())),
             false => Err("this is none of the words that may stand here".into()),
+        },
+        (Type::Case, Json::String(text)) => match text.parse::<crate::ids::CaseId>() {
+            Ok(id) => Ok(Value::Text(id.to_string())),
+            Err(_) => Err(out_of_form()),
         },
         (Type::Person | Type::Staff | Type::File, Json::String(text)) => {
             let right = (1..=ID_MAX_CHARS).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());

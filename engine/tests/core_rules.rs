@@ -148,7 +148,7 @@ fn play_all(world: &World, mut look: impl FnMut(&Situation, &[Event])) {
 
 /// Decides, draws numbers from nowhere, and follows: what the one door does with a command, without writing.
 fn take(world: &World, at: &Situation, me: &Account, accounts: &[Account], command: &Command) -> Result<Decision, Refusals> {
-    let outside = Outside { now: at.now, seed: [7; 32], me, accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [7; 32], me, accounts, printable: &|_| true, log: &[] };
     let mut decision = advance::command_step(at.rules(world), &at.case, &outside, command)?;
     for (index, series, _) in decision.slots() {
         let form = world.definition.file.numbers[series.as_str()].form.clone();
@@ -188,7 +188,7 @@ fn value(ty: &Type, schema: &Json, now: DateTime<FixedOffset>, pick: usize) -> O
         Type::Instant => json!(now.to_rfc3339()),
         Type::Text => json!("文字 text"),
         Type::Enum(words) => json!(words[pick % words.len()]),
-        Type::Person | Type::Staff | Type::File => json!(file_id(pick)),
+        Type::Person | Type::Staff | Type::File | Type::Case => json!(file_id(pick)),
         Type::List(of) => json!([value(of, &schema["items"], now, pick)?]),
         Type::Record(fields) => {
             let field = |(name, f): (&String, &heyi_engine::value::Field)| {
@@ -261,7 +261,7 @@ struct Tally {
 /// Holds what `asker` is offered against what `doer` is answered; the two are one, except in the weakened twin.
 fn disagreements(world: &World, at: &Situation, asker: &Account, doer: &Account, accounts: &[Account], tally: &mut Tally) -> Vec<String> {
     let mut out = Vec::new();
-    let outside = Outside { now: at.now, seed: [7; 32], me: asker, accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [7; 32], me: asker, accounts, printable: &|_| true, log: &[] };
     let evidence: Vec<FileId> = at.case.files.first().map(|f| f.id).into_iter().collect();
     for option in options(at.rules(world), &at.case, &outside, "en") {
         let mut say = |text: String| {
@@ -470,7 +470,7 @@ fn a_step_is_dated_neither_before_the_last_one_nor_in_the_future() {
         let at = with_a_file(world, at, &accounts);
         let mut out = Vec::new();
         for me in &accounts {
-            let outside = Outside { now: at.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true };
+            let outside = Outside { now: at.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true, log: &[] };
             for option in options(at.rules(world), &at.case, &outside, "en").into_iter().filter(|o| o.allowed) {
                 let mut ask = command(world, &option, &at, option.for_.first().copied(), 0);
                 if option.needs_evidence {
@@ -586,7 +586,7 @@ fn raw_commands() -> impl Strategy<Value = Raw> {
 
 fn random_command(world: &World, at: &Situation, me: &Account, accounts: &[Account], raw: Raw) -> Command {
     let (which, garbage, proceeding, wild, fields, for_, proven, effective_on, shape) = raw;
-    let outside = Outside { now: at.now, seed: [9; 32], me, accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [9; 32], me, accounts, printable: &|_| true, log: &[] };
     let offers: Vec<ActionOption> = options(at.rules(world), &at.case, &outside, "en").into_iter().filter(|o| o.allowed).collect();
     if shape > 2 && !offers.is_empty() {
         // What is offered, with right input but for a few fields.
@@ -679,7 +679,7 @@ fn proptest_config(cases: u32) -> Config {
 
 /// Whatever comes, `decide` answers; what it accepts can be followed, folded again and read back.
 fn survives(world: &World, at: &Situation, me: &Account, accounts: &[Account], command: &Command) -> Result<bool, TestCaseError> {
-    let outside = Outside { now: at.now, seed: [9; 32], me, accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [9; 32], me, accounts, printable: &|_| true, log: &[] };
     match decide(at.rules(world), &at.case, &outside, command) {
         Err(refusals) => {
             prop_assert!(!refusals.is_empty(), "refused without a reason");
@@ -744,7 +744,7 @@ fn staff_key_in_what_a_court_reports() {
     let me = &world.cast["director"];
     let mut tried = 0;
     for at in situations(world) {
-        let outside = Outside { now: at.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true };
+        let outside = Outside { now: at.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true, log: &[] };
         let Some(offer) = options(at.rules(world), &at.case, &outside, "en")
             .into_iter()
             .find(|o| o.action == "mediation.suit_accepted" && o.allowed && o.needs_evidence)
@@ -789,7 +789,7 @@ fn a_step_that_would_park_a_proceeding_is_refused() {
     let clerk = &world.cast["clerk"];
     let at = tiny_situations().into_iter().find(|s| s.name == "tiny, after case.open").expect("it was opened");
     let ask = Command::new("matter.hang", json!({}));
-    let outside = Outside { now: at.now, seed: [7; 32], me: clerk, accounts: &accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [7; 32], me: clerk, accounts: &accounts, printable: &|_| true, log: &[] };
     let decision = decide(at.rules(world), &at.case, &outside, &ask).expect("the rules of the step itself allow it");
     let what_follows = consequences(at.rules(world), &decision.case, &[], &accounts);
     assert_eq!(parked(at.rules(world), &decision.case, &what_follows), [decision.case.root().expect("a root").id]);
@@ -813,7 +813,7 @@ impl Dice {
 
 /// Follows a decision, as [`take`] does: what the clock does is a commit as well.
 fn commit(world: &World, at: &Situation, accounts: &[Account], me: &Account, mut decision: Decision) -> Result<Decision, Refusals> {
-    let outside = Outside { now: at.now, seed: [7; 32], me, accounts, printable: &|_| true };
+    let outside = Outside { now: at.now, seed: [7; 32], me, accounts, printable: &|_| true, log: &[] };
     for (index, series, _) in decision.slots() {
         let form = world.definition.file.numbers[series.as_str()].form.clone();
         decision.number(index, 1, &form);
@@ -857,7 +857,7 @@ fn walk(world: &World, from: &Situation, seed: u64, steps: usize) -> Walk {
         here.now += pause;
         here.name.clone_from(&at);
         let me = &accounts[dice.below(accounts.len())];
-        let outside = Outside { now: here.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true };
+        let outside = Outside { now: here.now, seed: [7; 32], me, accounts: &accounts, printable: &|_| true, log: &[] };
         let mut commits = 0;
         loop {
             let due = advance::clock_step(here.rules(world), &here.case, &outside, None)

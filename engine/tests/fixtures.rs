@@ -6,8 +6,8 @@
 //! the files of new variants: `HEYI_BLESS=1 cargo test -p heyi-engine --test fixtures`; files that exist are not touched.
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
-use heyi_engine::case::event::{Acted, Answer, DueChange, Event, Moved, Numbered, RunId, Service, Set, Told, Under, ValueId, What, Who};
-use heyi_engine::ids::{AccountId, FileId, LegalTime, PersonId, ProceedingId};
+use heyi_engine::case::event::{Acted, Answer, DueChange, Event, Moved, Numbered, Recall, RunId, Service, Set, Told, Under, ValueId, What, Who};
+use heyi_engine::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::fs;
@@ -39,6 +39,10 @@ variants! {
     "deadline_fired" => What::DeadlineFired { .. },
     "deadline_warned" => What::DeadlineWarned { .. },
     "calendar_changed" => What::CalendarChanged { .. },
+    "sent" => What::Sent { .. },
+    "undone" => What::Undone { .. },
+    "corrected" => What::Corrected { .. },
+    "migrated" => What::Migrated { .. },
 }
 
 fn folder() -> PathBuf {
@@ -150,6 +154,28 @@ fn samples() -> Vec<(&'static str, Event)> {
         media_type: "application/pdf".to_owned(),
     };
     let served = |outcome| What::ServiceRecorded { told_in: 5, index: 1, outcome, channel: "post".to_owned() };
+    let fired = |moved, late_minutes, tells| What::DeadlineFired { run: run(), last_day: day("2026-04-14"), moved, late_minutes, tells };
+    let sent = |set| What::Sent {
+        proceeding: ProceedingId(2),
+        to: id::<CaseId>("c1"),
+        action: "mediation.absorb".to_owned(),
+        set,
+        done: "merged".to_owned(),
+        refused: "not_merged".to_owned(),
+    };
+    let recalls = || {
+        let recall = |(index, tells): (u32, Told)| Recall { told_in: 5, index, proceeding: ProceedingId(2), legal_at: on("2026-03-02"), tells };
+        (0u32..).zip(tells()).map(recall).collect::<Vec<_>>()
+    };
+    let undone = |void, recalls| What::Undone {
+        event: 5,
+        undone: vec![5, 6],
+        states: vec![(ProceedingId(2), Some("screening".to_owned())), (ProceedingId(6), None)],
+        void,
+        set: vec![set("reason", 0)],
+        recalls,
+    };
+    let corrected = |dates, recalls| What::Corrected { event: 5, dates, set: vec![set("amount", 0), set("reason", 1)], recalls };
     let assented = |who, answer| What::Assented { proceeding: ProceedingId(9), who, answer, shown: digest('b') };
     vec![
         ("case_opened", full(What::CaseOpened { workflow: "medical-dispute".to_owned() })),
@@ -190,12 +216,23 @@ fn samples() -> Vec<(&'static str, Event)> {
         ("service_recorded.returned", full(served(Service::Returned))),
         ("service_recorded.unreachable", full(served(Service::Unreachable))),
         ("service_recorded.given_up", full(served(Service::GivenUp))),
-        ("deadline_fired", full(What::DeadlineFired { run: run(), last_day: day("2026-04-14"), moved: true })),
-        ("deadline_fired.bare", bare(Who::Clock, What::DeadlineFired { run: run(), last_day: day("2026-04-14"), moved: false })),
+        ("deadline_fired", full(fired(true, 0, Vec::new()))),
+        ("deadline_fired.bare", bare(Who::Clock, fired(false, 0, Vec::new()))),
+        ("deadline_fired.late", full(fired(false, 95, tells()))),
         (
             "deadline_warned",
             full(What::DeadlineWarned { run: run(), before: "5 working days".to_owned(), last_day: day("2026-04-14"), tells: tells() }),
         ),
+        ("service_recorded.posted", full(served(Service::Posted))),
+        ("service_recorded.bounced", full(served(Service::Bounced))),
+        ("sent", full(sent(vec![set("reason", 0)]))),
+        ("sent.bare", bare(Who::Rule, sent(Vec::new()))),
+        ("undone", full(undone(vec!["医人调字〔2026〕12号".to_owned()], recalls()))),
+        ("undone.bare", bare(Who::Account(id("a1")), undone(Vec::new(), Vec::new()))),
+        ("corrected", full(corrected(vec![(5, on("2026-03-02")), (6, on("2026-03-02"))], recalls()))),
+        ("corrected.bare", bare(Who::Account(id("a1")), corrected(Vec::new(), Vec::new()))),
+        ("migrated", full(What::Migrated { from: digest('d'), states: vec![(ProceedingId(2), "screening".to_owned())] })),
+        ("migrated.bare", bare(Who::Account(id("a1")), What::Migrated { from: digest('d'), states: Vec::new() })),
         (
             "calendar_changed",
             full(What::CalendarChanged {
@@ -290,7 +327,7 @@ fn every_word_occurs() {
         Answer::Given | Answer::Refused | Answer::Withdrawn => (),
     };
     let service = |s: Service| match s {
-        Service::Served | Service::Refused | Service::Returned | Service::Unreachable | Service::GivenUp => (),
+        Service::Served | Service::Refused | Service::Returned | Service::Unreachable | Service::GivenUp | Service::Posted | Service::Bounced => (),
     };
     // Total matches: a new word does not compile until somebody has come here and added a sample of it.
     let _ = (who(Who::Body), answer(Answer::Given), service(Service::Served));

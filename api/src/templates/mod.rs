@@ -15,6 +15,7 @@ mod helpers;
 mod load;
 mod sample;
 mod scan;
+pub mod shapes;
 mod sources;
 mod terms;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The engine's own actions, which no workflow declares: writing down facts and people, consents, seats, service,
 //! files, and answering a round of assents. They take the same road as every transition.
 
+use super::amend;
 use super::decide::{Command, Draft, Fire, Target};
 use super::event::{Acted, Answer, Service, What, Who};
 use super::permit::{self, Ask};
@@ -13,7 +14,18 @@ use indexmap::IndexMap;
 use std::collections::BTreeMap;
 
 /// The engine's own actions on a case.
-pub const CASE_ACTIONS: [&str; 7] = ["open", "record", "person", "consent", "seat", "serve", "file"];
+pub const CASE_ACTIONS: [&str; 9] = ["open", "record", "person", "consent", "seat", "serve", "file", "correct", "undo"];
+
+/// How a notice may have fared, by the words of `case.serve`.
+const OUTCOMES: [(&str, Service); 7] = [
+    ("posted", Service::Posted),
+    ("served", Service::Served),
+    ("refused", Service::Refused),
+    ("returned", Service::Returned),
+    ("unreachable", Service::Unreachable),
+    ("bounced", Service::Bounced),
+    ("given_up", Service::GivenUp),
+];
 
 /// A record type out of name, type and whether it may be left out.
 fn record<const N: usize>(fields: [(&str, Type, bool); N]) -> Type {
@@ -48,9 +60,11 @@ pub fn input_type(definition: &crate::definition::Definition, action: &str) -> O
         "seat" => record([("seat", words(&mut file.seats.keys()), false), ("account", Type::Staff, true)]),
         "serve" => record([
             ("notice", Type::Text, false),
-            ("outcome", Type::Enum(["served", "refused", "returned", "unreachable", "given_up"].map(str::to_owned).to_vec()), false),
-            ("channel", Type::Enum(["by_hand", "post", "e_service", "notice_board"].map(str::to_owned).to_vec()), false),
+            ("outcome", Type::Enum(OUTCOMES.map(|(word, _)| word.to_owned()).to_vec()), false),
+            ("channel", Type::Enum(["by_hand", "post", "e_service", "notice_board", "e_mail"].map(str::to_owned).to_vec()), false),
         ]),
+        "correct" => record([("event", Type::Int, false), ("on", Type::Date, true), ("at", Type::Instant, true), ("reason", Type::Text, false)]),
+        "undo" => record([("event", Type::Int, false), ("reason", Type::Text, false)]),
         "file" => record([
             ("file", Type::File, false),
             ("paper", words(&mut file.papers.keys()), true),
@@ -66,17 +80,26 @@ pub fn input_type(definition: &crate::definition::Definition, action: &str) -> O
 
 /// Who may take one of the engine's own actions.
 #[must_use]
-pub fn by<'d>(definition: &'d crate::definition::Definition, action: &str) -> Option<&'d ByDef> {
+pub fn by<'d>(definition: &'d crate::definition::Definition, action: &str) -> Option<&'d [String]> {
     let actions = &definition.file.actions;
-    Some(match action {
+    let declared: &ByDef = match action {
         "record" => &actions.record,
         "person" => &actions.person,
         "consent" => &actions.consent,
         "seat" => &actions.seat,
         "serve" => &actions.serve,
         "file" => &actions.file,
+        "correct" => actions.correct.as_ref()?,
+        "undo" => return actions.undo.as_ref().map(|u| u.by.as_slice()),
         _ => return None,
-    })
+    };
+    Some(&declared.by)
+}
+
+/// Actions that look back, and may be taken on an ended case too.
+#[must_use]
+pub fn looks_back(action: &str) -> bool {
+    matches!(action, "case.correct" | "case.undo")
 }
 
 /// Takes one of the engine's own actions.
@@ -92,14 +115,16 @@ pub(super) fn case_action(draft: &mut Draft<'_>, command: &Command, action: &str
     if action == "open" {
         return open(draft, command, &ty, legal_at);
     }
-    if !draft.case.is_open() {
-        return Err(vec![Refusal::new(Code::Closed, draft.case.workflow.clone())]);
-    }
     let Some(by) = by(definition, action) else { return Err(vec![Refusal::new(Code::UnknownAction, command.action.clone())]) };
-    let Value::Record(input) = draft.input(&command.input, &ty, &IndexMap::new())? else { return Ok(()) };
+    // New values are read as what the event had set, once the event is known.
+    let mut given = command.input.clone();
+    if let (true, Some(fields)) = (action == "correct", given.as_object_mut()) {
+        fields.remove("values");
+    }
+    let Value::Record(input) = draft.input(&given, &ty, &IndexMap::new())? else { return Ok(()) };
     // A consent is the person's own: the input may name whose it is as well as `for`.
     let for_ = command.for_.or_else(|| if action == "consent" { person_of(&input, "person") } else { None });
-    let ask = Ask { by: &by.by, this: None, for_, evidence: &command.evidence, on: legal_at, offering: matches!(action, "file") };
+    let ask = Ask { by, this: None, for_, evidence: &command.evidence, on: legal_at, offering: matches!(action, "file") };
     let (acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
     match action {
         "record" => {
@@ -117,6 +142,8 @@ pub(super) fn case_action(draft: &mut Draft<'_>, command: &Command, action: &str
         }
         "seat" => seat(draft, &input, acted, legal_at)?,
         "serve" => serve(draft, &input, acted, legal_at)?,
+        "correct" => amend::correct(draft, command, input, acted, legal_at)?,
+        "undo" => amend::undo(draft, input, acted, legal_at)?,
         _ => file(draft, command, input, acted, legal_at)?,
     }
     Ok(())
@@ -220,6 +247,7 @@ fn seat(draft: &mut Draft<'_>, input: &BTreeMap<String, Value>, acted: Acted, le
     let Some(account) = account else {
         return Err(vec![Refusal::new(Code::Input, "account").field("input.account").detail("expected", def.role.clone()).law(def.law.as_deref())]);
     };
+    draft.may_sit(&name, None, account)?;
     draft.push(What::Seated { seat: name, proceeding: None, account }, acted, legal_at, None);
     Ok(())
 }
@@ -231,13 +259,8 @@ fn serve(draft: &mut Draft<'_>, input: &BTreeMap<String, Value>, acted: Acted, l
         let open: Vec<String> = draft.case.unserved.keys().map(|(seq, i)| format!("{seq}.{i}")).collect();
         return Err(vec![Refusal::new(Code::Input, "notice").field("input.notice").detail("expected", open.join(", "))]);
     };
-    let outcome = match text(input, "outcome").as_str() {
-        "served" => Service::Served,
-        "refused" => Service::Refused,
-        "returned" => Service::Returned,
-        "unreachable" => Service::Unreachable,
-        _ => Service::GivenUp,
-    };
+    let word = text(input, "outcome");
+    let outcome = OUTCOMES.iter().find(|(known, _)| *known == word).map_or(Service::GivenUp, |(_, outcome)| *outcome);
     draft.push(What::ServiceRecorded { told_in, index, outcome, channel: text(input, "channel") }, acted, legal_at, None);
     Ok(())
 }

@@ -23,14 +23,14 @@ use std::collections::BTreeMap;
 /// # Errors
 /// Only a fault of the workflow: a chain of automatic steps without end.
 pub fn clock_step(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, previous: Option<&Calendar>) -> Result<Option<Decision>, Refusals> {
-    if !case.is_open() {
+    let runs = clock::runs(rules, case);
+    if runs.is_empty() && !case.is_open() {
         return Ok(None);
     }
     if let Some(previous) = previous.filter(|p| p.digest() != rules.calendar.digest()) {
         return Ok(Some(recompute(rules, case, outside, previous)));
     }
     let now = outside.now.to_utc();
-    let runs = clock::runs(rules, case);
     let mut next: Option<(DateTime<Utc>, usize, Option<&str>)> = None;
     for (order, run) in runs.iter().enumerate() {
         let acts = run.acts_at.filter(|_| !run.fired && !run.is_provisional()).map(|at| (at, None));
@@ -81,7 +81,8 @@ fn fall_due(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, run: &clock::R
     let last = case.proceedings[&id].last().legal_at;
     let legal_at = LegalTime::At(due).or_later(last);
     let last_day = run.last_day().unwrap_or_else(|| due.date_naive());
-    let fired = |moved| What::DeadlineFired { run: run.id.clone(), last_day, moved };
+    let late = run.acts_at.map_or(0, |at| (outside.now.to_utc() - at).num_minutes());
+    let late_minutes = u64::try_from(late).unwrap_or(0);
     let Some((kind, deadline)) = clock::declared(rules, case, &run.id) else {
         return Err(vec![Refusal::new(Code::Deadline, run.id.deadline.clone())]);
     };
@@ -91,7 +92,9 @@ fn fall_due(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, run: &clock::R
             continue;
         }
         let mut draft = Draft::new(rules, case.clone(), outside);
-        let cause = draft.push(fired(true), Acted::engine(Who::Clock), legal_at, None);
+        let tells = deadline.tells().into_iter().flat_map(|n| draft.told(n, id, None)).collect();
+        let fired = What::DeadlineFired { run: run.id.clone(), last_day, moved: true, late_minutes, tells };
+        let cause = draft.push(fired, Acted::engine(Who::Clock), legal_at, None);
         let fire = Fire {
             kind,
             transition,
@@ -102,12 +105,14 @@ fn fall_due(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, run: &clock::R
             legal_at,
             cause: Some(cause),
         };
-        if draft.fire(fire).is_ok() && draft.settle().is_ok() {
+        if draft.fire(fire).is_ok() && draft.settle().is_ok() && draft.uphold().is_ok() {
             return Ok(draft.finish());
         }
     }
     let mut draft = Draft::new(rules, case.clone(), outside);
-    let cause = draft.push(fired(false), Acted::engine(Who::Clock), legal_at, None);
+    let tells = deadline.tells().into_iter().flat_map(|n| draft.told(n, id, None)).collect();
+    let fired = What::DeadlineFired { run: run.id.clone(), last_day, moved: false, late_minutes, tells };
+    let cause = draft.push(fired, Acted::engine(Who::Clock), legal_at, None);
     if matches!(deadline.due, Due::Round { .. }) {
         draft.push(What::RoundLapsed { proceeding: id }, Acted::engine(Who::Clock), legal_at, Some(cause));
         draft.settle()?;

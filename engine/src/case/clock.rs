@@ -4,9 +4,10 @@
 
 use super::event::RunId;
 use super::scope::Scope;
-use super::{Case, Moment, Proceeding, Rules};
+use super::{Case, Moment, Proceeding, Rules, Served};
 use crate::calendar::{self, Length, Outcome, PauseMoment, Unit};
-use crate::definition::compile::{Deadline, Due, Kind, LengthOf};
+use crate::definition::compile::{Deadline, Due, Kind, LengthOf, Mark, Starts, Transition};
+use crate::definition::file::Per;
 use crate::guard::{Guard, Outcome as Answer, Scope as _};
 use crate::ids::{LegalTime, ProceedingId};
 use crate::value::Value;
@@ -87,25 +88,28 @@ impl Run {
     }
 }
 
-/// Every live run of every open proceeding, in the order of proceedings and of the file.
+/// Every live run of every proceeding, in the order of proceedings and of the file. In an ended proceeding only those
+/// live whose deadline names its final state.
 #[must_use]
 pub fn runs(rules: Rules<'_>, case: &Case) -> Vec<Run> {
     let mut out = Vec::new();
-    for p in case.proceedings.values().filter(|p| p.is_open()) {
+    for p in case.proceedings.values() {
         let Some(kind) = rules.definition.kinds.get(&p.kind) else { continue };
-        out.extend(kind.deadlines.values().filter_map(|d| run(rules, case, p, kind, d)));
+        let lives = |d: &&Deadline| p.is_open() || d.lives_in.contains(p.state());
+        out.extend(kind.deadlines.values().filter(lives).flat_map(|d| runs_of(rules, case, p, kind, d)));
     }
     out
 }
 
-/// The live run of a deadline by name: of this proceeding or one above it, else the youngest below or beside.
+/// The live run of a deadline by name: of this proceeding or one above it, else the youngest below or beside. Where each
+/// recipient has a run of its own, the last one started.
 #[must_use]
 pub fn find(rules: Rules<'_>, case: &Case, near: Option<ProceedingId>, name: &str) -> Option<Run> {
     let kind = rules.definition.kinds.values().find(|k| k.deadlines.contains_key(name))?;
     let deadline = &kind.deadlines[name];
     let above = near.into_iter().flat_map(|id| case.lineage(id)).find(|p| p.kind == kind.name);
     let p = above.or_else(|| case.proceedings.values().rev().find(|p| p.kind == kind.name))?;
-    run(rules, case, p, kind, deadline)
+    runs_of(rules, case, p, kind, deadline).pop()
 }
 
 /// The declared name and the deadline of a run.
@@ -115,79 +119,128 @@ pub fn declared<'d>(rules: Rules<'d>, case: &Case, id: &RunId) -> Option<(&'d Ki
     Some((kind, kind.deadlines.get(&id.deadline)?))
 }
 
-fn run(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &Deadline) -> Option<Run> {
-    // The run lives from its start for as long as the proceeding has stayed in its states. When the proceeding has
+/// What started a run.
+#[derive(Clone, Copy)]
+struct Start<'a> {
+    seq: u64,
+    legal_at: LegalTime,
+    recorded_at: DateTime<FixedOffset>,
+    /// The transition; none for a service.
+    transition: Option<&'a str>,
+}
+
+impl<'a> Start<'a> {
+    fn moved(m: &'a Moment) -> Self {
+        Self { seq: m.seq, legal_at: m.legal_at, recorded_at: m.recorded_at, transition: Some(&m.transition) }
+    }
+    fn served(s: &Served) -> Self {
+        Self { seq: s.seq, legal_at: s.legal_at, recorded_at: s.recorded_at, transition: None }
+    }
+}
+
+/// The runs of a deadline in a proceeding: at most one, or one for each recipient of a notice whose service starts it.
+fn runs_of(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &Deadline) -> Vec<Run> {
+    // A run lives from its start for as long as the proceeding has stayed in its states. When the proceeding has
     // just left them, the run that it left is still asked about by what the same commit tells.
     let lives = |m: &Moment| deadline.lives_in.contains(&m.state);
-    let last = p.timeline.iter().rposition(lives)?;
+    let Some(last) = p.timeline.iter().rposition(lives) else { return Vec::new() };
     if p.is_open() && last + 1 != p.timeline.len() {
-        return None;
+        return Vec::new();
     }
     let since = p.timeline[..=last].iter().rposition(|m| !lives(m)).map_or(0, |i| i + 1);
     let stretch = &p.timeline[since..=last];
-    let start = match &deadline.due {
-        Due::After { starts, .. } | Due::Every { starts, .. } => stretch.iter().rev().find(|m| starts.contains(&m.transition))?,
-        Due::At(_) => stretch.first()?,
-        Due::Round { state, .. } => stretch.iter().rev().find(|m| &m.state == state)?,
-    };
+    let one = |start: Option<Start<'_>>| start.into_iter().filter_map(|s| run(rules, case, p, kind, deadline, s)).collect();
+    match &deadline.due {
+        Due::At(_) => one(stretch.first().map(Start::moved)),
+        Due::Round { state, .. } => one(stretch.iter().rev().find(|m| &m.state == state).map(Start::moved)),
+        Due::After { starts, .. } | Due::Every { starts, .. } => {
+            let step = stretch.iter().rev().find(|m| starts.steps.contains(&m.transition)).map(Start::moved);
+            let first = stretch.first().map_or(0, |m| m.seq);
+            let services = services(case, p, starts, first);
+            if starts.per == Per::Recipient {
+                return step.into_iter().chain(services).filter_map(|s| run(rules, case, p, kind, deadline, s)).collect();
+            }
+            one(step.into_iter().chain(services).max_by_key(|s| s.seq))
+        }
+    }
+}
+
+/// The services that start a deadline: of letters told since the proceeding entered its states.
+fn services<'c>(case: &'c Case, p: &Proceeding, starts: &Starts, since: u64) -> Vec<Start<'c>> {
+    let counts = |s: &&Served| s.proceeding == p.id && s.told_in >= since && starts.served.contains(&s.notice);
+    let all: Vec<&Served> = case.served.iter().filter(counts).collect();
+    // A notice that was told again counts from its last telling.
+    let Some(told_in) = all.iter().map(|s| s.told_in).max() else { return Vec::new() };
+    let of_it = all.into_iter().filter(|s| s.told_in == told_in);
+    match starts.per {
+        Per::Recipient => of_it.map(Start::served).collect(),
+        Per::First => of_it.min_by_key(|s| s.seq).map(Start::served).into_iter().collect(),
+        Per::Last => {
+            let open = case.unserved.iter().any(|((seq, _), u)| *seq == told_in && starts.served.contains(&u.notice));
+            let latest = |a: &'c Served, b: &'c Served| if a.legal_at.before(b.legal_at) { b } else { a };
+            if open { Vec::new() } else { of_it.reduce(latest).map(Start::served).into_iter().collect() }
+        }
+    }
+}
+
+fn run(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &Deadline, start: Start<'_>) -> Option<Run> {
     let def = deadline.def.as_ref();
     let roll = def.is_some_and(|d| d.roll);
     let zone = rules.definition.zone;
     let mut id = RunId { proceeding: p.id, deadline: deadline.name.clone(), started_by: start.seq, nth: 1 };
     let pauses = deadline.runs_while.as_ref().map(|g| pauses(rules, case, p, start.legal_at, g)).unwrap_or_default();
-    let extensions = extensions(case, deadline, start);
-    let (length, due) = match &deadline.due {
+    let extensions = extensions(case, deadline, start.seq);
+    let counted = |length, roll| Counted { start: start.legal_at, length, extensions: &extensions, pauses: &pauses, roll };
+    let (length, counted) = match &deadline.due {
         Due::At(guard) => {
-            let Answer::Known(Value::Date(day)) = guard.eval(&Scope::of(rules, case, p.id, start.legal_at)) else { return None };
-            ("on the day agreed".to_owned(), on_day(rules, zone, day, roll))
+            let day = match guard.eval(&Scope::of(rules, case, p.id, start.legal_at)) {
+                Answer::Known(Value::Date(day)) => day,
+                Answer::Known(Value::Instant(at)) => at.with_timezone(&zone).date_naive(),
+                _ => return None,
+            };
+            // A day is one day after its eve.
+            let eve = Counted { start: LegalTime::On(day.pred_opt()?), ..counted(Length { n: 1, unit: Unit::CalendarDays }, roll) };
+            ("on the day agreed".to_owned(), eve)
         }
         Due::After { length, .. } | Due::Round { length, .. } => {
             let length = rules.length(length)?;
-            (length.to_string(), count(rules, zone, start.legal_at, length, &extensions, &pauses, roll))
+            (length.to_string(), counted(length, roll))
         }
         Due::Every { length, at_most, .. } => {
             let fired = (1..=*at_most).take_while(|n| case.fired.contains_key(&RunId { nth: *n, ..id.clone() })).count();
             id.nth = u32::try_from(fired).unwrap_or(u32::MAX).saturating_add(1).min(*at_most);
             let one = rules.length(length)?;
-            let times = Length { n: one.n.saturating_mul(id.nth), unit: one.unit };
-            (format!("every {one}"), count(rules, zone, start.legal_at, times, &extensions, &pauses, roll))
+            (format!("every {one}"), counted(Length { n: one.n.saturating_mul(id.nth), unit: one.unit }, roll))
         }
     };
+    let due = counted.due(rules);
     let grace = deadline.grace.as_ref().and_then(|g| rules.length(g));
-    let due_at = due.as_ref().and_then(|d| if let Outcome::Running { due_at, .. } = d.outcome { Some(due_at) } else { None });
+    let due_at = due.as_ref().and_then(ends_at);
     let last_day = due.as_ref().and_then(calendar::Due::last_day);
     // Late entry: what was written down after the end is looked at by a person before the clock acts.
-    let known_since = known_since(case, p, start, deadline);
+    let known_since = known_since(case, p, start.recorded_at, deadline);
     let late = rules.definition.policy.contains_key("late_entry").then(|| LengthOf::Policy("late_entry".to_owned())).and_then(|l| rules.length(&l));
     let held = due_at.is_some_and(|at| known_since >= at.fixed_offset());
-    let acts_at = match (due_at, held) {
-        (None, _) => None,
-        (Some(_), true) => {
-            match late.and_then(|l| count(rules, zone, LegalTime::On(known_since.with_timezone(&zone).date_naive()), l, &[], &[], false)) {
-                Some(calendar::Due { outcome: Outcome::Running { due_at, .. }, .. }) => Some(due_at),
-                _ => Some(known_since.to_utc()),
-            }
-        }
-        (Some(at), false) => match (grace, last_day) {
-            (Some(grace), Some(day)) => match count(rules, zone, LegalTime::On(day), grace, &[], &[], false).map(|d| d.outcome) {
-                Some(Outcome::Running { due_at, .. }) => Some(due_at),
-                _ => Some(at),
-            },
-            _ => Some(at),
-        },
+    let after = |day: NaiveDate, length: Option<Length>| ends_at(&Counted::plain(LegalTime::On(day), length?).due(rules)?);
+    let acts_at = match (due_at, held, last_day) {
+        (None, _, _) => None,
+        (Some(_), true, _) => Some(after(known_since.with_timezone(&zone).date_naive(), late).unwrap_or(known_since.to_utc())),
+        (Some(at), false, Some(day)) => Some(after(day, grace).unwrap_or(at)),
+        (Some(at), false, None) => Some(at),
     };
     let fired = case.fired.contains_key(&id);
     let warnings = match (last_day, fired) {
-        (Some(day), false) => warnings(rules, case, deadline, &id, day),
+        (Some(day), false) => warnings(rules, case, deadline, &id, day, &counted),
         _ => Vec::new(),
     };
+    let law_of = |name| kind.transitions.get(name).and_then(|t: &Transition| t.def.law.clone());
     Some(Run {
         id,
         started: start.legal_at,
         length,
-        law: def.and_then(|d| d.law.clone()).or_else(|| kind.transitions.get(&start.transition).and_then(|t| t.def.law.clone())),
-        pauses,
-        extensions,
+        law: def.and_then(|d| d.law.clone()).or_else(|| start.transition.and_then(law_of)),
+        pauses: pauses.clone(),
+        extensions: extensions.clone(),
         due,
         acts_at,
         held,
@@ -197,8 +250,12 @@ fn run(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &De
     })
 }
 
+fn ends_at(due: &calendar::Due) -> Option<DateTime<Utc>> {
+    if let Outcome::Running { due_at, .. } = due.outcome { Some(due_at) } else { None }
+}
+
 /// When the last thing that this run depends on was written down.
-fn known_since(case: &Case, p: &Proceeding, start: &Moment, deadline: &Deadline) -> DateTime<FixedOffset> {
+fn known_since(case: &Case, p: &Proceeding, started: DateTime<FixedOffset>, deadline: &Deadline) -> DateTime<FixedOffset> {
     let extended = deadline.def.iter().flat_map(|d| d.extended_by.keys()).filter_map(|step| step.split_once('.'));
     let later = extended.flat_map(|(kind, transition)| {
         case.proceedings
@@ -208,7 +265,7 @@ fn known_since(case: &Case, p: &Proceeding, start: &Moment, deadline: &Deadline)
             .filter(move |m| m.transition == transition)
             .map(|m| m.recorded_at)
     });
-    later.fold(start.recorded_at, DateTime::max)
+    later.chain(case.amended_at).fold(started, DateTime::max)
 }
 
 fn moment(time: LegalTime, unit: Unit, zone: Tz) -> calendar::Moment {
@@ -219,46 +276,69 @@ fn moment(time: LegalTime, unit: Unit, zone: Tz) -> calendar::Moment {
     }
 }
 
-fn count(
-    rules: Rules<'_>,
-    zone: Tz,
+/// What is counted.
+#[derive(Clone, Copy)]
+struct Counted<'a> {
     start: LegalTime,
     length: Length,
-    extensions: &[u32],
-    pauses: &[PauseMoment],
+    extensions: &'a [u32],
+    pauses: &'a [PauseMoment],
     roll: bool,
-) -> Option<calendar::Due> {
-    let rule = calendar::Rule { start: moment(start, length.unit, zone), length: &length, extensions, pauses, roll };
-    calendar::due(rules.calendar, zone, &rule).ok()
 }
 
-/// A day out of the data, rolled on when it is no working day.
-fn on_day(rules: Rules<'_>, zone: Tz, day: NaiveDate, roll: bool) -> Option<calendar::Due> {
-    let eve = day.pred_opt()?;
-    count(rules, zone, LegalTime::On(eve), Length { n: 1, unit: Unit::CalendarDays }, &[], &[], roll)
+impl Counted<'_> {
+    /// A period alone.
+    fn plain(start: LegalTime, length: Length) -> Self {
+        Self { start, length, extensions: &[], pauses: &[], roll: false }
+    }
+
+    /// The count; none when the calendar refuses it.
+    fn due(&self, rules: Rules<'_>) -> Option<calendar::Due> {
+        self.rule(rules, |rule, zone| calendar::due(rules.calendar, zone, rule).ok())
+    }
+
+    /// The count of a share of it.
+    fn share(&self, rules: Rules<'_>, percent: u32) -> Option<calendar::Due> {
+        self.rule(rules, |rule, zone| calendar::at_share(rules.calendar, zone, rule, percent).ok())
+    }
+
+    fn rule<T>(&self, rules: Rules<'_>, count: impl FnOnce(&calendar::Rule<'_>, Tz) -> T) -> T {
+        let zone = rules.definition.zone;
+        let start = moment(self.start, self.length.unit, zone);
+        count(&calendar::Rule { start, length: &self.length, extensions: self.extensions, pauses: self.pauses, roll: self.roll }, zone)
+    }
 }
 
-fn warnings(rules: Rules<'_>, case: &Case, deadline: &Deadline, id: &RunId, last_day: NaiveDate) -> Vec<(String, DateTime<Utc>)> {
+fn warnings(
+    rules: Rules<'_>,
+    case: &Case,
+    deadline: &Deadline,
+    id: &RunId,
+    last_day: NaiveDate,
+    counted: &Counted<'_>,
+) -> Vec<(String, DateTime<Utc>)> {
     let zone = rules.definition.zone;
     let mut out = Vec::new();
-    for before in &deadline.warns {
-        let mark = before.to_string();
-        if case.warned.contains(&(id.clone(), mark.clone(), last_day)) {
+    for mark in &deadline.warns {
+        let name = mark.to_string();
+        if case.warned.contains(&(id.clone(), name.clone(), last_day)) {
             continue;
         }
-        if let Ok(day) = rules.calendar.before(last_day, before) {
-            out.push((mark, LegalTime::On(day).instant(zone).to_utc()));
-        }
+        let at = match mark {
+            Mark::Before(length) => rules.calendar.before(last_day, length).ok().map(|day| LegalTime::On(day).instant(zone).to_utc()),
+            Mark::Share(percent) => counted.share(rules, *percent).as_ref().and_then(ends_at),
+        };
+        out.extend(at.map(|at| (name, at)));
     }
     out
 }
 
-fn extensions(case: &Case, deadline: &Deadline, start: &Moment) -> Vec<u32> {
+fn extensions(case: &Case, deadline: &Deadline, started_by: u64) -> Vec<u32> {
     let mut out = Vec::new();
     for (step, datum) in deadline.def.iter().flat_map(|d| &d.extended_by) {
         let Some((kind, transition)) = step.split_once('.') else { continue };
         for p in case.proceedings.values().filter(|p| p.kind == kind) {
-            let granted = p.timeline.iter().any(|m| m.transition == transition && m.seq > start.seq);
+            let granted = p.timeline.iter().any(|m| m.transition == transition && m.seq > started_by);
             if let (true, Some(Value::Int(n))) = (granted, case.datum(p.id, datum)) {
                 out.extend(u32::try_from(*n));
             }

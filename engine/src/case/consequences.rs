@@ -3,12 +3,12 @@
 //! Here: what is told to whom with which data, what is printed, who has to do what next, and the proof that nobody
 //! waits in silence. Not here: how a letter looks or travels.
 
-use super::event::{Answer, Event, Moved, Told, What, Who};
+use super::event::{Answer, Event, Moved, Recall, Service, Told, What, Who};
 use super::scope::Scope;
 use super::{Account, Case, Proceeding, Rules, clock};
 use crate::definition::file::Localized;
 use crate::guard::{Scope as _, Slot};
-use crate::ids::{AccountId, LegalTime, ProceedingId};
+use crate::ids::{AccountId, CaseId, LegalTime, ProceedingId};
 use crate::value::Value;
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,40 @@ pub struct Notice {
     pub required: bool,
     /// When it was decided.
     pub at: DateTime<FixedOffset>,
+    /// The number of the letter that this one corrects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correction_of: Option<String>,
+    /// The letter that is called back with it.
+    #[serde(skip)]
+    pub recalls: Option<RecalledLetter>,
+}
+
+/// A letter that is called back: where it has not left yet, it never will.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecalledLetter {
+    /// Its id.
+    pub id: String,
+    /// The new letter is needed only by those whom the old one has reached.
+    pub only_if_left: bool,
+}
+
+/// A command for another case, on its way from this one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Errand {
+    /// `{case}.{event}`: its idempotency key there.
+    pub id: String,
+    /// The other case.
+    pub to: CaseId,
+    /// `kind.transition` there.
+    pub action: String,
+    /// Its input.
+    pub input: Map<String, Json>,
+    /// The proceeding that sent it and waits for the answer.
+    pub proceeding: ProceedingId,
+    /// What fires here when it was done there: `kind.transition`.
+    pub done: String,
+    /// What fires here when it was refused there: `kind.transition`.
+    pub refused: String,
 }
 
 /// A recipient.
@@ -102,6 +136,8 @@ pub struct Consequences {
     pub notices: Vec<Notice>,
     /// Documents.
     pub documents: Vec<Document>,
+    /// Commands for other cases.
+    pub errands: Vec<Errand>,
     /// All live deadlines of the case after it.
     pub deadlines: Vec<clock::Run>,
     /// All open work of the case after it.
@@ -114,19 +150,59 @@ pub fn consequences(rules: Rules<'_>, case: &Case, events: &[Event], accounts: &
     let deadlines = clock::runs(rules, case);
     let mut out = Consequences { work: work(rules, case, &deadlines), deadlines, ..Consequences::default() };
     for event in events {
-        let (tells, proceeding): (&[Told], ProceedingId) = match &event.what {
-            What::Moved(Moved { tells, proceeding, .. }) => (tells, *proceeding),
-            What::DeadlineWarned { tells, run, .. } => (tells, run.proceeding),
+        let tells: Vec<Telling<'_>> = match &event.what {
+            What::Moved(Moved { tells, proceeding, .. }) => Telling::all(tells, *proceeding, event.legal_at),
+            What::DeadlineWarned { tells, run, .. } | What::DeadlineFired { tells, run, .. } => Telling::all(tells, run.proceeding, event.legal_at),
+            What::Undone { recalls, .. } => recalls.iter().map(|r| Telling::recall(r, true)).collect(),
+            What::Corrected { recalls, .. } => recalls.iter().map(|r| Telling::recall(r, false)).collect(),
+            What::Sent { .. } => {
+                out.errands.extend(errand(case, event));
+                continue;
+            }
             _ => continue,
         };
-        for (index, told) in (0u32..).zip(tells) {
-            out.notices.extend(notice(rules, case, event, index, told, proceeding, accounts));
+        for (index, telling) in (0u32..).zip(tells) {
+            out.notices.extend(notice(rules, case, event, index, &telling, accounts));
         }
-        if let What::Moved(Moved { forms, .. }) = &event.what {
-            out.documents.extend(forms.iter().map(|form| document(rules, case, event, form, proceeding, accounts)));
+        if let What::Moved(Moved { forms, proceeding, .. }) = &event.what {
+            out.documents.extend(forms.iter().map(|form| document(rules, case, event, form, *proceeding, accounts)));
         }
     }
     out
+}
+
+/// Somebody is told something: of which proceeding and which legal moment, and in place of which letter.
+struct Telling<'e> {
+    told: &'e Told,
+    proceeding: ProceedingId,
+    legal_at: LegalTime,
+    recalls: Option<(u64, u32, bool)>,
+}
+
+impl<'e> Telling<'e> {
+    fn all(tells: &'e [Told], proceeding: ProceedingId, legal_at: LegalTime) -> Vec<Self> {
+        tells.iter().map(|told| Self { told, proceeding, legal_at, recalls: None }).collect()
+    }
+
+    fn recall(recall: &'e Recall, only_if_left: bool) -> Self {
+        let Recall { told_in, index, proceeding, legal_at, tells } = recall;
+        Self { told: tells, proceeding: *proceeding, legal_at: *legal_at, recalls: Some((*told_in, *index, only_if_left)) }
+    }
+}
+
+fn errand(case: &Case, event: &Event) -> Option<Errand> {
+    let What::Sent { proceeding, to, action, set, done, refused } = &event.what else { return None };
+    let kind = &case.proceedings.get(proceeding)?.kind;
+    let input = set.iter().filter_map(|s| Some((s.name.clone(), case.vault.get(&s.value)?.to_json()))).collect();
+    Some(Errand {
+        id: format!("{}.{}", case.id?, event.seq),
+        to: *to,
+        action: action.clone(),
+        input,
+        proceeding: *proceeding,
+        done: format!("{kind}.{done}"),
+        refused: format!("{kind}.{refused}"),
+    })
 }
 
 /// What a name holds, as JSON for a template; a seat shows its holder's name.
@@ -142,9 +218,10 @@ fn shown(scope: &Scope<'_>, source: &str, accounts: &[Account]) -> Json {
     }
 }
 
-fn notice(rules: Rules<'_>, case: &Case, event: &Event, index: u32, told: &Told, proceeding: ProceedingId, accounts: &[Account]) -> Option<Notice> {
+fn notice(rules: Rules<'_>, case: &Case, event: &Event, index: u32, telling: &Telling<'_>, accounts: &[Account]) -> Option<Notice> {
+    let told = telling.told;
     let def = rules.definition.file.notices.get(&told.notice)?;
-    let scope = Scope::of(rules, case, proceeding, event.legal_at);
+    let scope = Scope::of(rules, case, telling.proceeding, telling.legal_at);
     let recipient = match told.who {
         Who::Person(id) => {
             let person = case.people.get(&id)?;
@@ -184,6 +261,8 @@ fn notice(rules: Rules<'_>, case: &Case, event: &Event, index: u32, told: &Told,
         invitation,
         required: told.required,
         at: event.recorded_at,
+        correction_of: telling.recalls.map(|(seq, index, _)| format!("{seq}.{index}")),
+        recalls: telling.recalls.map(|(seq, index, only_if_left)| RecalledLetter { id: format!("{id}.{seq}.{index}"), only_if_left }),
     })
 }
 
@@ -213,9 +292,6 @@ fn document(rules: Rules<'_>, case: &Case, event: &Event, form: &str, proceeding
 /// Everything that somebody has to do in a case now.
 fn work(rules: Rules<'_>, case: &Case, runs: &[clock::Run]) -> Vec<WorkItem> {
     let mut out = Vec::new();
-    if !case.is_open() {
-        return out;
-    }
     let item = |key: String, p: &Proceeding, for_: &str, title: &Localized, due: Option<NaiveDate>| WorkItem {
         key,
         proceeding: p.id,
@@ -224,8 +300,9 @@ fn work(rules: Rules<'_>, case: &Case, runs: &[clock::Run]) -> Vec<WorkItem> {
         title: title.clone(),
         due,
     };
-    for p in case.proceedings.values().filter(|p| p.is_open()) {
+    for p in case.proceedings.values() {
         let Some(kind) = rules.definition.kinds.get(&p.kind) else { continue };
+        // A final state has no work of its own; a deadline that lives in it may.
         let state_work = kind.state(p.state()).and_then(|s| s.work.as_ref());
         if let Some(work) = state_work {
             let due = runs.iter().filter(|r| r.id.proceeding == p.id && !r.fired).filter_map(clock::Run::last_day).min();
@@ -246,9 +323,10 @@ fn work(rules: Rules<'_>, case: &Case, runs: &[clock::Run]) -> Vec<WorkItem> {
         }
     }
     let server = rules.definition.file.actions.serve.by.first().map(String::as_str).unwrap_or_default();
-    for ((seq, index), unserved) in &case.unserved {
+    for ((seq, index), unserved) in case.unserved.iter().filter(|_| case.is_open()) {
         if let Some(p) = case.proceedings.get(&unserved.proceeding) {
-            out.push(item(format!("serve:{seq}.{index}"), p, server, &serve_title(&unserved.notice), None));
+            let name = rules.definition.file.notices.get(&unserved.notice).map(|n| &n.title);
+            out.push(item(format!("serve:{seq}.{index}"), p, server, &serve_title(&unserved.notice, name, unserved.last), None));
         }
     }
     out
@@ -269,8 +347,18 @@ fn calendar_title() -> Localized {
     )
 }
 
-fn serve_title(notice: &str) -> Localized {
-    title(format!("送达通知：{notice}"), format!("Serve the notice: {notice}"))
+/// What is to be done about a letter that must be served: serve it, wait for its receipt, or find another way.
+fn serve_title(notice: &str, name: Option<&Localized>, last: Option<Service>) -> Localized {
+    let called = |language: &str| name.and_then(|n| n.get(language)).map_or(notice, String::as_str).to_owned();
+    let (zh, en) = match last {
+        None => ("送达", "Serve"),
+        Some(Service::Posted) => ("已寄出，等待送达回证", "Posted, await the proof of service"),
+        Some(Service::Returned) => ("被退回，请另行送达", "It came back: serve it in another way"),
+        Some(Service::Unreachable) => ("无法联系，请另行送达", "Nobody was found: serve it in another way"),
+        Some(Service::Bounced) => ("电子邮件被退回，请以其他方式送达", "The e-mail bounced: serve it in another way"),
+        Some(_) => ("送达", "Serve"),
+    };
+    title(format!("{zh}：{}", called("zh-CN")), format!("{en}: {}", called("en")))
 }
 
 /// The proceedings that wait with nobody and nothing to wake them. Always empty, or the commit is refused.

@@ -10,7 +10,7 @@ use super::{Account, Case, Outside, Proceeding, Rules, act, clock, evolve, permi
 use crate::definition::compile::{Kind, Step, StepOn, Transition};
 use crate::definition::file::{FieldDef, Of, ServiceDef, TypeName};
 use crate::guard::{Guard, Outcome, Reason};
-use crate::ids::{FileId, LegalTime, PersonId, ProceedingId};
+use crate::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use crate::value::{Type, Value, canonical_json};
 use chrono::Datelike as _;
 use indexmap::IndexMap;
@@ -108,7 +108,7 @@ pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Co
         "case" => act::CASE_ACTIONS.contains(&action),
         kind => rules.definition.kinds.get(kind).is_some_and(|k| action == "assent" || k.transitions.contains_key(action)),
     };
-    if known && case.version > 0 && !case.is_open() {
+    if known && case.version > 0 && !case.is_open() && !act::looks_back(&command.action) {
         return Err(vec![Refusal::new(Code::Closed, case.workflow.clone())]);
     }
     if case.version == 0 && command.action != "case.open" {
@@ -127,6 +127,7 @@ pub fn decide(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, command: &Co
         }
     }
     draft.settle()?;
+    draft.uphold()?;
     Ok(draft.finish())
 }
 
@@ -213,6 +214,10 @@ pub fn obstacles(
                 let mut refusal = Refusal::new(Code::State, p.state()).detail("wanted", from.join(", ")).law(law);
                 refusal.unlocked_by = leading.map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 return vec![refusal];
+            }
+            let taken = p.timeline.iter().filter(|m| m.transition == transition.name).count();
+            if transition.def.at_most.is_some_and(|most| taken >= most as usize) {
+                out.push(Refusal::new(Code::Limit, format!("{}.{}", kind.name, transition.name)).detail("taken", taken.to_string()).law(law));
             }
             if legal_at.before(p.last().legal_at) {
                 let last = p.last().legal_at.to_string();
@@ -400,13 +405,65 @@ impl<'a> Draft<'a> {
         hash.finalize().into()
     }
 
+    /// The event that comes next.
+    pub fn event(&self, what: What, acted: Acted, legal_at: LegalTime, cause: Option<u64>) -> Event {
+        Event { seq: self.next_seq(), recorded_at: self.outside.now, legal_at, acted, cause, under: self.rules.under(), what }
+    }
+
     /// Appends an event and applies it.
     pub fn push(&mut self, what: What, acted: Acted, legal_at: LegalTime, cause: Option<u64>) -> u64 {
-        let seq = self.next_seq();
-        let event = Event { seq, recorded_at: self.outside.now, legal_at, acted, cause, under: self.rules.under(), what };
+        let event = self.event(what, acted, legal_at, cause);
+        let seq = event.seq;
         evolve::evolve(&mut self.case, &event);
         self.events.push(event);
         seq
+    }
+
+    /// Appends an event that says something about earlier ones, and folds the case anew.
+    pub fn amend(&mut self, what: What, acted: Acted, legal_at: LegalTime) {
+        let event = self.event(what, acted, legal_at, None);
+        let mut log = self.outside.log.to_vec();
+        log.push(event.clone());
+        let mut case = Case { id: self.case.id, vault: std::mem::take(&mut self.case.vault), ..Case::default() };
+        evolve::fold(&mut case, &log);
+        self.case = case;
+        self.events.push(event);
+    }
+
+    /// Refuses what would break an invariant of the workflow.
+    pub fn uphold(&self) -> Result<(), Refusals> {
+        let definition = self.rules.definition;
+        let root = self.case.root().map_or(ProceedingId(0), |r| r.id);
+        let scope = Scope::of(self.rules, &self.case, root, LegalTime::At(self.outside.now));
+        let broken = definition.always.iter().filter(|(_, guard)| guard.eval(&scope) == Outcome::Known(Value::Bool(false)));
+        let broken: Refusals = broken
+            .map(|(name, _)| Refusal::new(Code::Invariant, name.clone()).law(definition.file.always.get(name).and_then(|a| a.law.as_deref())))
+            .collect();
+        if broken.is_empty() { Ok(()) } else { Err(broken) }
+    }
+
+    /// Refuses to seat somebody who is or holds what the seat must be apart from.
+    pub fn may_sit(&self, seat: &str, proceeding: Option<ProceedingId>, account: AccountId) -> Result<(), Refusals> {
+        let file = &self.rules.definition.file;
+        let kind = proceeding.and_then(|id| self.case.proceedings.get(&id)).and_then(|p| self.rules.definition.kinds.get(&p.kind));
+        let own = kind.map(|k| &k.def.seats);
+        let declared = |name: &str| match name.strip_prefix("this.") {
+            Some(name) => own.and_then(|seats| seats.get(name)),
+            None => file.seats.get(name),
+        };
+        let full = if proceeding.is_some() { format!("this.{seat}") } else { seat.to_owned() };
+        let role = self.outside.accounts.iter().find(|a| a.id == account).map_or("", |a| a.role.as_str());
+        let has = |name: &String| name == role || self.case.holder(name, proceeding) == Some(account);
+        let others = file.seats.keys().cloned().chain(own.into_iter().flat_map(|seats| seats.keys().map(|s| format!("this.{s}"))));
+        let apart = declared(&full).map(|d| d.apart_from.clone()).unwrap_or_default();
+        let mirrored = others.filter(|other| *other != full && declared(other).is_some_and(|d| d.apart_from.contains(&full)));
+        match apart.into_iter().chain(mirrored).find(|name| has(name)) {
+            Some(with) => {
+                let law = declared(&full).and_then(|d| d.law.as_deref());
+                Err(vec![Refusal::new(Code::Conflict, full.clone()).detail("with", with).law(law)])
+            }
+            None => Ok(()),
+        }
     }
 
     /// A person's transition.
@@ -618,7 +675,26 @@ impl<'a> Draft<'a> {
                 };
                 let Some(account) = account else { return Err(vec![Refusal::new(Code::Input, "account").field(format!("input.{field}"))]) };
                 let (seat, proceeding) = own_seat(seat, this);
+                self.may_sit(&seat, proceeding, account)?;
                 self.push(What::Seated { seat, proceeding, account }, acted.clone(), legal_at, Some(cause));
+                Ok(())
+            }
+            Step::Send { action, to, with, done, refused } => {
+                let scope = Scope { input: Some(input), ..Scope::of(rules, &self.case, this, legal_at) };
+                let to = match to.eval(&scope) {
+                    Outcome::Known(Value::Text(id)) => id.parse::<CaseId>().ok().filter(|id| Some(*id) != self.case.id),
+                    _ => None,
+                };
+                let Some(to) = to else { return Err(vec![Refusal::new(Code::Input, "case").field("input").detail("expected", "another case")]) };
+                let mut named = Vec::new();
+                for (field, guard) in with {
+                    if let Outcome::Known(value) = guard.eval(&scope) {
+                        named.push((field.clone(), value));
+                    }
+                }
+                let set = self.keep(named)?;
+                let what = What::Sent { proceeding: this, to, action: action.clone(), set, done: done.clone(), refused: refused.clone() };
+                self.push(what, by_rule(), legal_at, Some(cause));
                 Ok(())
             }
             Step::Vacate { seat } => {

@@ -4,7 +4,7 @@
 //! commitments, never a person's data: values live apart, under the case's key, so that they can be erased.
 //! The shape of a released event is never changed; a sample of each stands in the tests.
 
-use crate::ids::{AccountId, FileId, LegalTime, PersonId, ProceedingId};
+use crate::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -153,6 +153,10 @@ pub enum Service {
     Returned,
     /// Nobody could be found.
     Unreachable,
+    /// On its way.
+    Posted,
+    /// The recipient's mail server would not take it.
+    Bounced,
     /// No more attempts are made.
     GivenUp,
 }
@@ -273,6 +277,12 @@ pub enum What {
         last_day: NaiveDate,
         /// Whether a transition follows; else it left a work item.
         moved: bool,
+        /// How many minutes after its time it fired, because nobody was there to fire it.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        late_minutes: u64,
+        /// Who is told that it is due.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tells: Vec<Told>,
     },
     /// A deadline's warning was given.
     DeadlineWarned {
@@ -285,11 +295,85 @@ pub enum What {
         /// Who is told.
         tells: Vec<Told>,
     },
+    /// A command was sent to another case; it leaves with the commit, and its answer comes back as a command.
+    Sent {
+        /// The proceeding that sends it.
+        proceeding: ProceedingId,
+        /// The other case.
+        to: CaseId,
+        /// `kind.transition` there.
+        action: String,
+        /// Its input.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        set: Vec<Set>,
+        /// What fires here when it was done there.
+        done: String,
+        /// What fires here when it was refused there.
+        refused: String,
+    },
+    /// An event was taken back, with all that it caused.
+    Undone {
+        /// The event that was named.
+        event: u64,
+        /// All that no longer count, that one first.
+        undone: Vec<u64>,
+        /// The states that result: none for a proceeding that is no more.
+        states: Vec<(ProceedingId, Option<String>)>,
+        /// Numbers that stay drawn and are void.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        void: Vec<String>,
+        /// The reason.
+        set: Vec<Set>,
+        /// Letters that are called back, and who is told so.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        recalls: Vec<Recall>,
+    },
+    /// An event was given another date or another value.
+    Corrected {
+        /// The event.
+        event: u64,
+        /// New legal times: of that event, and of what followed from it at the same moment.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        dates: Vec<(u64, LegalTime)>,
+        /// New values, under the names that the event had set; and the reason, as `reason`.
+        set: Vec<Set>,
+        /// Letters that said it otherwise, each with the letter that corrects it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        recalls: Vec<Recall>,
+    },
+    /// The case moved to a newer version of its workflow.
+    Migrated {
+        /// Digest of the version it leaves.
+        from: String,
+        /// States that have another name there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        states: Vec<(ProceedingId, String)>,
+    },
     /// A newer calendar was loaded.
     CalendarChanged {
         /// What changed by it.
         changed: Vec<DueChange>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
+/// A letter that is called back: one that has not left never will, one that has is followed by another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recall {
+    /// The event that had told it.
+    pub told_in: u64,
+    /// Its number in that event.
+    pub index: u32,
+    /// The proceeding that had told it.
+    pub proceeding: ProceedingId,
+    /// The legal moment that the letter that follows speaks of.
+    pub legal_at: LegalTime,
+    /// The letter that follows.
+    pub tells: Told,
 }
 
 /// A proceeding was opened or moved.

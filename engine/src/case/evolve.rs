@@ -1,14 +1,81 @@
 //! Folding events into a case. Total, and without opinions: replay calls only this.
+//!
+//! [`evolve`] applies one event to the case before it. What was taken back or corrected later changes what an earlier
+//! event did, so a log that holds such an event is folded whole, by [`fold`], which knows them beforehand.
 
-use super::event::{Answer, Event, Moved, Service, What};
-use super::{Case, File, Holding, Moment, Person, Proceeding, Round, Unserved};
-use std::collections::BTreeMap;
+use super::event::{Answer, Event, Moved, Service, Set, Told, What};
+use super::{Case, File, Holding, Moment, Person, Proceeding, Round, Served, Unserved};
+use crate::ids::{LegalTime, ProceedingId};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Folds a whole log into a case that holds nothing yet but its id and its values.
+pub fn fold(case: &mut Case, log: &[Event]) {
+    let amended = Amended::of(log);
+    for event in log {
+        if amended.undone.contains(&event.seq) {
+            case.version = event.seq;
+            case.under = Some(event.under.clone());
+        } else {
+            evolve(case, &amended.apply(event));
+        }
+    }
+}
+
+/// What later events say about earlier ones.
+#[derive(Default)]
+struct Amended<'l> {
+    undone: BTreeSet<u64>,
+    dates: BTreeMap<u64, (LegalTime, &'l Event)>,
+    values: BTreeMap<u64, Vec<&'l Set>>,
+}
+
+impl<'l> Amended<'l> {
+    fn of(log: &'l [Event]) -> Self {
+        let mut out = Self::default();
+        for event in log {
+            match &event.what {
+                What::Undone { undone, .. } => out.undone.extend(undone),
+                What::Corrected { event: of, dates, set, .. } => {
+                    out.dates.extend(dates.iter().map(|(seq, at)| (*seq, (*at, event))));
+                    out.values.entry(*of).or_default().extend(set);
+                }
+                _ => {}
+            }
+        }
+        out
+    }
+
+    /// An event as it counts now. A corrected date is known only since it was corrected.
+    fn apply<'e>(&self, event: &'e Event) -> Cow<'e, Event> {
+        let date = self.dates.get(&event.seq);
+        let values = self.values.get(&event.seq);
+        if date.is_none() && values.is_none() {
+            return Cow::Borrowed(event);
+        }
+        let mut event = event.clone();
+        if let Some((at, by)) = date {
+            event.legal_at = *at;
+            event.recorded_at = event.recorded_at.max(by.recorded_at);
+        }
+        if let (Some(values), What::Recorded { set } | What::PersonRecorded { set, .. } | What::Moved(Moved { set, .. })) = (values, &mut event.what)
+        {
+            for new in values {
+                set.iter_mut().filter(|old| old.name == new.name).for_each(|old| old.clone_from(new));
+            }
+        }
+        Cow::Owned(event)
+    }
+}
 
 /// Applies one event. An event that does not follow the case's version changes nothing but the version; the store
 /// reports such a gap before it comes here.
 pub fn evolve(case: &mut Case, event: &Event) {
     case.version = event.seq;
     case.under = Some(event.under.clone());
+    if matches!(event.what, What::Undone { .. } | What::Corrected { .. } | What::CalendarChanged { .. } | What::Migrated { .. }) {
+        case.amended_at = Some(event.recorded_at);
+    }
     match &event.what {
         What::CaseOpened { workflow } => {
             case.workflow.clone_from(workflow);
@@ -70,18 +137,43 @@ pub fn evolve(case: &mut Case, event: &Event) {
             }
         }
         What::ServiceRecorded { told_in, index, outcome, .. } => match outcome {
-            Service::Served | Service::Refused | Service::GivenUp => drop(case.unserved.remove(&(*told_in, *index))),
-            Service::Returned | Service::Unreachable => {
+            Service::GivenUp => drop(case.unserved.remove(&(*told_in, *index))),
+            Service::Served | Service::Refused => {
+                if let Some(Unserved { notice, proceeding, .. }) = case.unserved.remove(&(*told_in, *index)) {
+                    let Event { seq, legal_at, recorded_at, .. } = *event;
+                    case.served.push(Served { seq, told_in: *told_in, notice, proceeding, legal_at, recorded_at });
+                }
+            }
+            Service::Returned | Service::Unreachable | Service::Posted | Service::Bounced => {
                 if let Some(unserved) = case.unserved.get_mut(&(*told_in, *index)) {
                     unserved.last = Some(*outcome);
                 }
             }
         },
-        What::DeadlineFired { run, moved, .. } => drop(case.fired.insert(run.clone(), *moved)),
+        What::DeadlineFired { run, moved, tells, .. } => {
+            case.fired.insert(run.clone(), *moved);
+            for (index, told) in (0u32..).zip(tells) {
+                require_service(case, event.seq, index, run.proceeding, told);
+            }
+        }
         What::DeadlineWarned { run, before, last_day, .. } => {
             case.warned.insert((run.clone(), before.clone(), *last_day));
         }
-        What::CalendarChanged { .. } => {}
+        What::Migrated { states, .. } => {
+            for (id, state) in states {
+                if let Some(last) = case.proceedings.get_mut(id).and_then(|p| p.timeline.last_mut()) {
+                    last.state.clone_from(state);
+                }
+            }
+        }
+        // What no longer counts, or counts otherwise, is seen by `fold`; here are the letters that follow.
+        What::Undone { recalls, .. } | What::Corrected { recalls, .. } => {
+            for (index, recall) in (0u32..).zip(recalls) {
+                case.unserved.remove(&(recall.told_in, recall.index));
+                require_service(case, event.seq, index, recall.proceeding, &recall.tells);
+            }
+        }
+        What::CalendarChanged { .. } | What::Sent { .. } => {}
     }
 }
 
@@ -133,9 +225,14 @@ fn apply_move(case: &mut Case, event: &Event, moved: &Moved) {
         proceeding.round = Some(Round::default());
     }
     for (index, told) in (0u32..).zip(&moved.tells) {
-        if told.required {
-            let unserved = Unserved { notice: told.notice.clone(), who: told.who, as_: told.as_.clone(), proceeding: moved.proceeding, last: None };
-            case.unserved.insert((event.seq, index), unserved);
-        }
+        require_service(case, event.seq, index, moved.proceeding, told);
+    }
+}
+
+/// Notes that a letter must be served, if it must.
+fn require_service(case: &mut Case, seq: u64, index: u32, proceeding: ProceedingId, told: &Told) {
+    if told.required {
+        let unserved = Unserved { notice: told.notice.clone(), who: told.who, as_: told.as_.clone(), proceeding, last: None };
+        case.unserved.insert((seq, index), unserved);
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod act;
 pub mod advance;
+pub mod amend;
 pub mod clock;
 pub mod consequences;
 pub mod decide;
@@ -139,6 +140,8 @@ pub struct Outside<'a> {
     pub accounts: &'a [Account],
     /// Whether a character can be printed. What cannot is refused at the door, not at the printer.
     pub printable: &'a (dyn Fn(char) -> bool + Sync),
+    /// The case's events, for the two commands that look back: `case.correct` and `case.undo`. Empty for all others.
+    pub log: &'a [event::Event],
 }
 
 /// An account, as far as rules look at it.
@@ -185,6 +188,8 @@ pub struct Case {
     pub consents: BTreeSet<(PersonId, String)>,
     /// Notices that must be served and are not yet.
     pub unserved: BTreeMap<(u64, u32), Unserved>,
+    /// Notices that were served, in order.
+    pub served: Vec<Served>,
     /// Deadline runs that fell due.
     pub fired: BTreeMap<event::RunId, bool>,
     /// Warnings given: run, mark, last day.
@@ -193,6 +198,8 @@ pub struct Case {
     pub vault: BTreeMap<ValueId, Value>,
     /// When it was opened.
     pub opened_at: Option<DateTime<FixedOffset>>,
+    /// When something was last taken back, corrected or counted anew: what was past by then is looked at by a person first.
+    pub amended_at: Option<DateTime<FixedOffset>>,
 }
 
 /// A proceeding.
@@ -339,6 +346,23 @@ pub struct Unserved {
     pub proceeding: ProceedingId,
     /// The last attempt.
     pub last: Option<Service>,
+}
+
+/// A notice that was served.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The event that recorded it.
+    pub seq: u64,
+    /// The event that told it.
+    pub told_in: u64,
+    /// The notice.
+    pub notice: String,
+    /// The proceeding it came from.
+    pub proceeding: ProceedingId,
+    /// When in law.
+    pub legal_at: LegalTime,
+    /// When written down.
+    pub recorded_at: DateTime<FixedOffset>,
 }
 
 impl Case {

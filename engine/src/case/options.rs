@@ -78,7 +78,7 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
     }
     if !case.is_open() {
         // An ended case takes no command, and so offers none.
-        for ended in &mut out {
+        for ended in out.iter_mut().filter(|o| !act::looks_back(&o.action)) {
             ended.allowed = false;
             ended.refusals = vec![Refusal::new(Code::Closed, case.workflow.clone())];
         }
@@ -190,12 +190,12 @@ fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Ki
 
 fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &str, now: LegalTime) -> Option<ActionOption> {
     let by = act::by(rules.definition, action)?;
-    if !permit::concerns(rules, outside.me, &by.by) {
+    if !permit::concerns(rules, outside.me, by) {
         return None;
     }
     let mut refusals = Vec::new();
-    let ways = permit::standings(rules, case, outside.me, &by.by, None, now);
-    let ask = Ask { by: &by.by, this: None, for_: None, evidence: &[], on: now, offering: true };
+    let ways = permit::standings(rules, case, outside.me, by, None, now);
+    let ask = Ask { by, this: None, for_: None, evidence: &[], on: now, offering: true };
     refusals.extend(permit::act(rules, case, outside, &ask).err().map(|r| *r));
     let mut input = act::input_type(rules.definition, action)?.json_schema();
     let people: Vec<String> = case.people.keys().map(ToString::to_string).collect();
@@ -217,6 +217,7 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
             }
             input["properties"]["notice"]["enum"] = json!(open);
         }
+        "correct" => input["properties"]["values"] = json!({"type": "object"}),
         "file" => {
             // A paper belongs to a proceeding of its kind, and is taken while one is open.
             let wanted = |of: &str| case.proceedings.values().any(|p| p.kind == of && p.is_open());

@@ -5,6 +5,7 @@
 use super::event::{Acted, Answer, Who};
 use super::refusal::{Code, Refusal};
 use super::{Account, Case, Outside, Person, Proceeding, Rules};
+use crate::definition::compile::LINKED_CASE;
 use crate::definition::file::Speaks;
 use crate::ids::{FileId, LegalTime, PersonId, ProceedingId};
 
@@ -43,6 +44,10 @@ pub fn standings(rules: Rules<'_>, case: &Case, me: &Account, by: &[String], thi
                 own.push(Standing { who: Who::Account(me.id), as_: name.clone(), side: None, keyed_in: false });
             } else if keys_in && role.outside {
                 keyed.push(Standing { who: Who::Body, as_: name.clone(), side: None, keyed_in: true });
+            }
+        } else if name == LINKED_CASE {
+            if me.role == LINKED_CASE {
+                own.push(Standing { who: Who::Account(me.id), as_: name.clone(), side: None, keyed_in: false });
             }
         } else if case.holder(name, this) == Some(me.id) {
             own.push(Standing { who: Who::Account(me.id), as_: name.clone(), side: None, keyed_in: false });

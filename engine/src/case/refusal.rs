@@ -47,6 +47,12 @@ pub enum Code {
     Loop,
     /// The start date lies before the first calendar year.
     Calendar,
+    /// Whoever is to hold a seat may not hold it beside what they are already.
+    Conflict,
+    /// Something that must always hold would not.
+    Invariant,
+    /// It cannot be taken back: people have acted on it since.
+    Amend,
 }
 
 /// One reason why something is refused.

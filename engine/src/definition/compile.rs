@@ -3,7 +3,7 @@
 //! Here: names of states, kinds, seats, papers, notices, lengths and expressions; all mistakes are collected. Not
 //! here: whether the procedure makes sense (`check`).
 
-use super::file::{DeadlineDef, KindDef, Literal, Names, StateDef, StepDef, TransitionDef, With, WorkflowFile};
+use super::file::{DeadlineDef, KindDef, Literal, Names, Per, ServiceDef, StateDef, StepDef, TransitionDef, With, WorkflowFile};
 use super::names::{self, Reach};
 use super::shape::Places;
 use super::{Mistake, nearest};
@@ -38,6 +38,8 @@ pub struct Definition {
     pub notice_fields: IndexMap<String, IndexMap<String, GuardType>>,
     /// Conditions of recipients: by notice, place in its `to`, and kind of the proceeding that sends it.
     pub told_when: Conditions,
+    /// Invariants by name.
+    pub always: IndexMap<String, Guard>,
 }
 
 /// Conditions of recipients.
@@ -188,6 +190,19 @@ pub enum Step {
         /// The seat.
         seat: String,
     },
+    /// A command for another case.
+    Send {
+        /// `kind.transition` there.
+        action: String,
+        /// The other case.
+        to: Guard,
+        /// Its input.
+        with: Vec<(String, Guard)>,
+        /// What fires here when it was done there.
+        done: String,
+        /// What fires here when it was refused there.
+        refused: String,
+    },
 }
 
 /// Where a `fire` step goes.
@@ -214,32 +229,81 @@ pub struct Deadline {
     pub runs_while: Option<Guard>,
     /// How long the clock waits for paper.
     pub grace: Option<LengthOf>,
-    /// Warnings, by time before.
-    pub warns: Vec<Length>,
+    /// Warnings.
+    pub warns: Vec<Mark>,
     /// Transitions it fires.
     pub fires: Vec<String>,
+}
+
+impl Deadline {
+    /// The notice that is sent when it is due.
+    #[must_use]
+    pub fn tells(&self) -> Option<&str> {
+        self.def.as_ref()?.tells.as_deref()
+    }
+}
+
+/// When a warning is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// So long before the last day.
+    Before(Length),
+    /// When this percentage of the length is used up.
+    Share(u32),
+}
+
+impl std::fmt::Display for Mark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Before(length) => length.fmt(f),
+            Self::Share(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl std::str::FromStr for Mark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.strip_suffix('%').map(str::parse::<u32>) {
+            Some(Ok(percent)) if (1..=99).contains(&percent) => Ok(Self::Share(percent)),
+            Some(_) => Err(format!("`{text}` is no share: write 1% to 99%")),
+            None => text.parse().map(Self::Before).map_err(|e: crate::calendar::LengthError| e.to_string()),
+        }
+    }
+}
+
+/// What starts a deadline.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Starts {
+    /// Transitions of its kind.
+    pub steps: Vec<String>,
+    /// Notices of its kind, by their service.
+    pub served: Vec<String>,
+    /// Whose service.
+    pub per: Per,
 }
 
 /// What a deadline counts.
 #[derive(Clone, Debug)]
 pub enum Due {
-    /// A period from the last of these transitions.
+    /// A period from the last of these starts.
     After {
-        /// The transitions.
-        starts: Vec<String>,
+        /// The starts.
+        starts: Starts,
         /// The period.
         length: LengthOf,
     },
     /// A period again and again.
     Every {
-        /// The transitions.
-        starts: Vec<String>,
+        /// The starts.
+        starts: Starts,
         /// The period.
         length: LengthOf,
         /// How often at most.
         at_most: u32,
     },
-    /// A day out of the data.
+    /// A day out of the data, or the day of a moment.
     At(Guard),
     /// The end of a round of assents held in this state.
     Round {
@@ -295,6 +359,7 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
         kinds: IndexMap::new(),
         notice_fields: IndexMap::new(),
         told_when: Conditions::new(),
+        always: IndexMap::new(),
         file,
     };
     for (name, def) in &definition.file.proceedings {
@@ -313,8 +378,13 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
     }
     (definition.notice_fields, definition.told_when) = c.notices(&definition);
     c.forms(&definition);
+    definition.always = c.always(&definition);
+    c.rights(&definition);
     (definition, c.mistakes)
 }
+
+/// The word in `by` for another case.
+pub const LINKED_CASE: &str = "linked_case";
 
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -434,6 +504,7 @@ impl Compiler<'_> {
             if d.file.roles.contains_key(name) || d.file.sides.contains_key(name) {
                 self.say(&format!("seats.{name}"), "a seat may not share its name with a role or a side", None);
             }
+            self.who(d, &format!("seats.{name}.apart_from"), &seat.apart_from, None);
         }
         for (name, paper) in &d.file.papers {
             if !d.kinds.contains_key(&paper.of) {
@@ -450,6 +521,56 @@ impl Compiler<'_> {
             [("record", &a.record), ("person", &a.person), ("consent", &a.consent), ("seat", &a.seat), ("serve", &a.serve), ("file", &a.file)]
         {
             self.who(d, &format!("actions.{name}.by"), &by.by, None);
+        }
+        if let Some(correct) = &a.correct {
+            self.who(d, "actions.correct.by", &correct.by, None);
+        }
+        if let Some(undo) = &a.undo {
+            self.who(d, "actions.undo.by", &undo.by, None);
+            self.notice(d, "actions.undo.notice", &undo.notice);
+        }
+    }
+
+    fn notice(&mut self, d: &Definition, key: &str, name: &str) {
+        if !d.file.notices.contains_key(name) {
+            self.unknown(key, "notice", name, d.file.notices.keys().map(String::as_str));
+        }
+    }
+
+    /// Invariants: conditions over the states of all proceedings.
+    fn always(&mut self, d: &Definition) -> IndexMap<String, Guard> {
+        let mut roots = names::roots(d, &d.root, Reach::States);
+        roots.shift_remove("this");
+        let read = |(name, def): (&String, &super::file::AlwaysDef)| {
+            self.guard(&format!("always.{name}.holds"), &def.holds, &roots, &GuardType::Bool).map(|guard| (name.clone(), guard))
+        };
+        d.file.always.iter().filter_map(read).collect()
+    }
+
+    /// Rights: where they are due, whose they are, and what grants them.
+    fn rights(&mut self, d: &Definition) {
+        for (name, right) in &d.file.rights {
+            let key = format!("rights.{name}");
+            match d.file.proceedings.get(&right.of) {
+                None => self.unknown(&format!("{key}.of"), "proceeding", &right.of, d.kinds.keys().map(String::as_str)),
+                Some(kind) => drop(self.states(&format!("{key}.in"), kind, &right.in_)),
+            }
+            self.who(d, &format!("{key}.by"), &right.by, d.file.proceedings.get(&right.of));
+            for (i, action) in right.actions.iter().enumerate() {
+                let known = action.split_once('.').and_then(|(kind, step)| d.file.proceedings.get(kind)?.transitions.get(step));
+                if known.is_none() {
+                    let all: Vec<String> = d.kinds.values().flat_map(|k| k.def.transitions.keys().map(|t| format!("{}.{t}", k.name))).collect();
+                    self.unknown(&format!("{key}.actions[{i}]"), "transition", action, all.iter().map(String::as_str).collect::<Vec<_>>());
+                }
+            }
+        }
+        for (old, new) in &d.file.migrates.states {
+            let key = format!("migrates.states.{old}");
+            match old.split_once('.').and_then(|(kind, _)| d.file.proceedings.get(kind)) {
+                None => self.say(&key, format!("`{old}` is no KIND.STATE"), Some("write `mediation.old_state: new_state`".to_owned())),
+                Some(kind) if !kind.states.contains_key(new) => self.unknown(&key, "state", new, kind.states.keys().map(String::as_str)),
+                Some(_) => {}
+            }
         }
     }
 
@@ -508,6 +629,7 @@ impl Compiler<'_> {
             if !d.file.roles.contains_key(&seat_def.role) {
                 self.unknown(&format!("{key}.seats.{seat}.role"), "role", &seat_def.role, d.file.roles.keys().map(String::as_str));
             }
+            self.who(d, &format!("{key}.seats.{seat}.apart_from"), &seat_def.apart_from, Some(&def));
         }
         kind.limit = match &def.limit {
             None => Vec::new(),
@@ -568,8 +690,13 @@ impl Compiler<'_> {
                 self.unknown(&format!("{key}.stage"), "stage", stage, d.file.stages.keys().map(String::as_str));
             }
         }
-        if state.final_.is_some() && (state.work.is_some() || state.assents.is_some() || !state.waits_on.is_empty()) {
-            self.say(key, "a final state waits for nothing", Some("leave out work, assents and waits_on".to_owned()));
+        if state.final_.is_some() && (state.work.is_some() || state.assents.is_some() || !state.waits_on.is_empty() || state.indefinite.is_some()) {
+            self.say(key, "a final state waits for nothing", Some("leave out work, assents, waits_on and indefinite".to_owned()));
+        }
+        if let Some(indefinite) = &state.indefinite
+            && !kind.deadlines.contains_key(&indefinite.review)
+        {
+            self.unknown(&format!("{key}.indefinite.review"), "deadline", &indefinite.review, kind.deadlines.keys().map(String::as_str));
         }
         if let Some(work) = &state.work {
             self.who(d, &format!("{key}.work.for"), std::slice::from_ref(&work.for_), Some(kind));
@@ -600,7 +727,14 @@ impl Compiler<'_> {
         if let Some(state) = from.iter().find(|s| kind.def.states.get(*s).is_some_and(|s| s.final_.is_some())) {
             self.say(&format!("{key}.from"), format!("nothing leads on from the final state `{state}`"), None);
         }
-        self.who(d, &format!("{key}.by"), &def.by, Some(&kind.def));
+        let people: Vec<String> = def.by.iter().filter(|by| *by != LINKED_CASE).cloned().collect();
+        self.who(d, &format!("{key}.by"), &people, Some(&kind.def));
+        for (i, side) in def.affects.iter().enumerate().filter(|(_, s)| !d.file.sides.contains_key(*s)) {
+            self.unknown(&format!("{key}.affects[{i}]"), "side", side, d.file.sides.keys().map(String::as_str));
+        }
+        if def.at_most == Some(0) {
+            self.say(&format!("{key}.at_most"), "a step that may be taken no time at all is no step", None);
+        }
         if def.auto.is_some() && (!def.by.is_empty() || !def.input.is_empty()) {
             self.say(&format!("{key}.auto"), "`auto` stands instead of `by` and `input`", None);
         }
@@ -681,7 +815,7 @@ impl Compiler<'_> {
             None => d.file.seats.contains_key(seat),
         };
         match step {
-            StepDef { end: Some(end), open: None, fire: None, seat: None, vacate: None, .. } => {
+            StepDef { end: Some(end), open: None, fire: None, seat: None, vacate: None, send: None, .. } => {
                 let kind_of = d.file.proceedings.get(end);
                 match (end.as_str(), kind_of) {
                     ("children", _) => {}
@@ -696,7 +830,7 @@ impl Compiler<'_> {
                 }
                 Some(Step::End { kind: kind_of.map(|_| end.clone()) })
             }
-            StepDef { open: Some(open), end: None, fire: None, seat: None, vacate: None, .. } => {
+            StepDef { open: Some(open), end: None, fire: None, seat: None, vacate: None, send: None, .. } => {
                 let Some(target) = d.file.proceedings.get(open) else {
                     self.unknown(&format!("{key}.open"), "proceeding", open, d.kinds.keys().map(String::as_str));
                     return None;
@@ -742,7 +876,7 @@ impl Compiler<'_> {
                 }
                 Some(Step::Open { kind: open.clone(), for_each: listed.map(|(g, _)| g), with })
             }
-            StepDef { fire: Some(transition), end: None, open: None, seat: None, vacate: None, .. } => {
+            StepDef { fire: Some(transition), end: None, open: None, seat: None, vacate: None, send: None, .. } => {
                 let on = match step.on.as_deref() {
                     Some("parent") => StepOn::Parent,
                     Some(on) if on.starts_with("each ") => StepOn::Each(on[5..].to_owned(), step.in_.clone()),
@@ -768,7 +902,7 @@ impl Compiler<'_> {
                 }
                 Some(Step::Fire { transition: transition.clone(), on })
             }
-            StepDef { seat: Some(seat), end: None, open: None, fire: None, vacate: None, .. } => {
+            StepDef { seat: Some(seat), end: None, open: None, fire: None, vacate: None, send: None, .. } => {
                 if !seat_known(seat) {
                     self.unknown(&format!("{key}.seat"), "seat", seat, d.file.seats.keys().map(String::as_str));
                 }
@@ -781,32 +915,87 @@ impl Compiler<'_> {
                 }
                 Some(Step::Seat { seat: seat.clone(), input: field.to_owned() })
             }
-            StepDef { vacate: Some(seat), end: None, open: None, fire: None, seat: None, .. } => {
+            StepDef { vacate: Some(seat), end: None, open: None, fire: None, seat: None, send: None, .. } => {
                 if !seat_known(seat) {
                     self.unknown(&format!("{key}.vacate"), "seat", seat, d.file.seats.keys().map(String::as_str));
                 }
                 Some(Step::Vacate { seat: seat.clone() })
             }
+            StepDef { send: Some(action), end: None, open: None, fire: None, seat: None, vacate: None, .. } => {
+                self.send(d, kind, key, step, action, input)
+            }
             _ => {
-                self.say(key, "a step says exactly one of end, open, fire, seat, vacate", None);
+                self.say(key, "a step says exactly one of end, open, fire, seat, vacate, send", None);
                 None
             }
         }
     }
 
+    /// A command for another case of this workflow, and what its answer fires here.
+    fn send(&mut self, d: &Definition, kind: &Kind, key: &str, step: &StepDef, action: &str, input: &Type) -> Option<Step> {
+        let roots = names::roots(d, &kind.name, Reach::Input(input));
+        let there = action.split_once('.').and_then(|(other, transition)| d.file.proceedings.get(other)?.transitions.get(transition));
+        match there {
+            None => self.say(&format!("{key}.send"), format!("`{action}` is no KIND.TRANSITION of this file"), None),
+            Some(t) if !t.by.iter().any(|by| by == LINKED_CASE) => {
+                self.say(
+                    &format!("{key}.send"),
+                    format!("`{action}` may not be taken by another case"),
+                    Some(format!("it says `by: [{LINKED_CASE}]`")),
+                );
+            }
+            Some(_) => {}
+        }
+        let to = match &step.to {
+            Some(source) => self.guard(&format!("{key}.to"), source, &roots, &GuardType::Case),
+            None => {
+                self.say(key, "`send` says `to`: which case", None);
+                None
+            }
+        };
+        let mut with = Vec::new();
+        if let Some(With::Fields(given)) = &step.with {
+            for (field, source) in given {
+                let key = format!("{key}.with.{field}");
+                match there.and_then(|t| t.input.get(field)).map(names::field_type) {
+                    Some(Ok(ty)) => with.extend(self.guard(&key, &source.source(), &roots, &(&ty).into()).map(|g| (field.clone(), g))),
+                    _ => self.unknown(&key, "input", field, there.iter().flat_map(|t| t.input.keys()).map(String::as_str).collect::<Vec<_>>()),
+                }
+            }
+        }
+        let Some(answers) = &step.answers else {
+            self.say(key, "`send` says `answers`: what fires here when it was done, and when it was refused", None);
+            return None;
+        };
+        for (which, name) in [("done", &answers.done), ("refused", &answers.refused)] {
+            let key = format!("{key}.answers.{which}");
+            match kind.def.transitions.get(name) {
+                None => self.unknown(&key, "transition", name, kind.def.transitions.keys().map(String::as_str)),
+                Some(t) if !t.by.iter().any(|by| by == LINKED_CASE) || !t.input.is_empty() => {
+                    self.say(&key, format!("`{name}` says `by: [{LINKED_CASE}]` and has no input"), None);
+                }
+                Some(_) => {}
+            }
+        }
+        let Some(to) = to else { return None };
+        Some(Step::Send { action: action.to_owned(), to, with, done: answers.done.clone(), refused: answers.refused.clone() })
+    }
+
     fn deadline(&mut self, d: &Definition, kind: &Kind, key: &str, name: &str, def: &DeadlineDef) -> Option<Deadline> {
         let lives_in = self.states(&format!("{key}.in"), &kind.def, &def.in_);
-        for (i, start) in def.starts.iter().enumerate().filter(|(_, s)| !kind.def.transitions.contains_key(*s)) {
-            self.unknown(&format!("{key}.starts[{i}]"), "transition", start, kind.def.transitions.keys().map(String::as_str));
-        }
-        let starts = def.starts.clone();
+        let starts = self.starts(d, kind, key, def);
+        let nothing = def.starts.is_empty();
         let due = match (&def.at, &def.length, &def.every) {
-            (Some(at), None, None) if starts.is_empty() => {
+            (Some(at), None, None) if nothing => {
                 let roots = names::roots(d, &kind.name, Reach::Case);
-                Due::At(self.guard(&format!("{key}.at"), at, &roots, &GuardType::Date)?)
+                let (guard, ty) = self.name(&format!("{key}.at"), at, &roots)?;
+                if !matches!(ty, GuardType::Date | GuardType::Instant) {
+                    self.say(&format!("{key}.at"), format!("`{at}` is {ty}, and a day or a moment is wanted"), None);
+                }
+                Due::At(guard)
             }
-            (None, Some(length), None) if !starts.is_empty() => Due::After { starts, length: self.length(d, &format!("{key}.length"), length)? },
-            (None, None, Some(every)) if !starts.is_empty() && def.at_most.is_some_and(|n| n > 0) => {
+            (None, Some(length), None) if !nothing => Due::After { starts, length: self.length(d, &format!("{key}.length"), length)? },
+            (None, None, Some(every)) if !nothing && def.at_most.is_some_and(|n| n > 0) => {
                 Due::Every { starts, length: self.length(d, &format!("{key}.every"), every)?, at_most: def.at_most.unwrap_or(1) }
             }
             _ => {
@@ -832,14 +1021,23 @@ impl Compiler<'_> {
         let mut warns = Vec::new();
         if let Some(w) = &def.warns {
             for (i, before) in w.before.iter().enumerate() {
-                match before.parse::<Length>() {
-                    Ok(length) => warns.push(length),
-                    Err(error) => self.say(&format!("{key}.warns.before[{i}]"), error.to_string(), None),
+                match before.parse::<Mark>() {
+                    Ok(Mark::Share(_)) if def.length.is_none() => {
+                        self.say(&format!("{key}.warns.before[{i}]"), "a share is of a length, and this deadline has none", None);
+                    }
+                    Ok(mark) => warns.push(mark),
+                    Err(error) => self.say(&format!("{key}.warns.before[{i}]"), error, None),
                 }
             }
-            if !d.file.notices.contains_key(&w.notice) {
-                self.unknown(&format!("{key}.warns.notice"), "notice", &w.notice, d.file.notices.keys().map(String::as_str));
-            }
+            self.notice(d, &format!("{key}.warns.notice"), &w.notice);
+        }
+        if let Some(tells) = &def.tells {
+            self.notice(d, &format!("{key}.tells"), tells);
+        }
+        if let Some(state) = lives_in.iter().find(|s| kind.def.states.get(*s).is_some_and(|s| s.final_.is_some()))
+            && !def.fires.is_empty()
+        {
+            self.say(&format!("{key}.fires"), format!("nothing leads on from the final state `{state}`"), Some("say `work` or `tells`".to_owned()));
         }
         for (i, fire) in def.fires.iter().enumerate() {
             match kind.def.transitions.get(fire) {
@@ -848,13 +1046,40 @@ impl Compiler<'_> {
                 Some(_) => {}
             }
         }
-        if def.fires.is_empty() && def.work.is_none() {
-            self.say(key, "this deadline has no outcome", Some("say `fires`, or `work`".to_owned()));
+        if def.fires.is_empty() && def.work.is_none() && def.tells.is_none() {
+            self.say(key, "this deadline has no outcome", Some("say `fires`, `work`, or `tells`".to_owned()));
         }
         if let Some(work) = &def.work {
             self.who(d, &format!("{key}.work.for"), std::slice::from_ref(&work.for_), Some(&kind.def));
         }
         Some(Deadline { name: name.to_owned(), def: Some(def.clone()), due, lives_in, runs_while, grace, warns, fires: def.fires.clone() })
+    }
+
+    /// `starts`: transitions of the kind, and `served(NOTICE)`.
+    fn starts(&mut self, d: &Definition, kind: &Kind, key: &str, def: &DeadlineDef) -> Starts {
+        let mut starts = Starts { per: def.per.unwrap_or_default(), ..Starts::default() };
+        for (i, start) in def.starts.iter().enumerate() {
+            let key = format!("{key}.starts[{i}]");
+            let Some(notice) = start.strip_prefix("served(").and_then(|rest| rest.strip_suffix(')')) else {
+                if !kind.def.transitions.contains_key(start) {
+                    self.unknown(&key, "transition", start, kind.def.transitions.keys().map(String::as_str));
+                }
+                starts.steps.push(start.clone());
+                continue;
+            };
+            self.notice(d, &key, notice);
+            if d.file.notices.get(notice).is_some_and(|n| n.service != Some(ServiceDef::Required)) {
+                self.say(&key, format!("nobody has to serve `{notice}`"), Some("the notice says `service: required`".to_owned()));
+            }
+            if !kind.def.transitions.values().any(|t| t.notices.iter().any(|n| n == notice)) {
+                self.say(&key, format!("no step of `{}` sends `{notice}`", kind.name), None);
+            }
+            starts.served.push(notice.to_owned());
+        }
+        if def.per.is_some() && starts.served.is_empty() {
+            self.say(&format!("{key}.per"), "`per` goes with `served(…)`", None);
+        }
+        starts
     }
 
     fn notices(&mut self, d: &Definition) -> (IndexMap<String, IndexMap<String, GuardType>>, Conditions) {
@@ -865,8 +1090,13 @@ impl Compiler<'_> {
                     users.entry(notice).or_default().insert(&kind.name);
                 }
             }
-            for warns in kind.def.deadlines.values().filter_map(|x| x.warns.as_ref()) {
-                users.entry(&warns.notice).or_default().insert(&kind.name);
+            for deadline in kind.def.deadlines.values() {
+                for notice in deadline.warns.iter().map(|w| &w.notice).chain(&deadline.tells) {
+                    users.entry(notice).or_default().insert(&kind.name);
+                }
+            }
+            if let Some(undo) = &d.file.actions.undo {
+                users.entry(&undo.notice).or_default().insert(&kind.name);
             }
         }
         let mut out = IndexMap::new();

@@ -56,8 +56,67 @@ pub struct WorkflowFile {
     /// Documents that the engine hands to the printer.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub forms: IndexMap<String, FormDef>,
+    /// Invariants: what must hold over the states of all proceedings after every commit.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub always: IndexMap<String, AlwaysDef>,
+    /// Rights: what every state of a group must offer.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub rights: IndexMap<String, RightDef>,
+    /// How running cases of an older version may move to this one; what is not named keeps its state.
+    #[serde(default, skip_serializing_if = "MigratesDef::is_empty")]
+    pub migrates: MigratesDef,
     /// The proceedings, each a flat state machine.
     pub proceedings: IndexMap<String, KindDef>,
+}
+
+/// An invariant.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AlwaysDef {
+    /// The condition, over states and policy alone.
+    pub holds: String,
+    /// What it says, for people.
+    pub title: Localized,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+}
+
+/// A right that must be offered wherever it is due.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RightDef {
+    /// What people call it.
+    pub title: Localized,
+    /// The kind of proceeding in whose states it is due.
+    pub of: String,
+    /// The states, or a group.
+    #[serde(rename = "in")]
+    pub in_: Names,
+    /// Whose right it is: sides, roles, seats.
+    pub by: Vec<String>,
+    /// `kind.transition`: any one of these grants it.
+    pub actions: Vec<String>,
+    /// Article of law.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub law: Option<String>,
+}
+
+/// Rules by which a running case moves from an older version of the file to this one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigratesDef {
+    /// `kind.old_state: new_state`
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub states: IndexMap<String, String>,
+}
+
+impl MigratesDef {
+    /// Nothing is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.states.is_empty()
+    }
 }
 
 /// A role: staff, or a body outside.
@@ -102,6 +161,9 @@ pub struct SeatDef {
     pub role: String,
     /// What people call it.
     pub title: Localized,
+    /// Roles and seats that its holder may not have at the same time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart_from: Vec<String>,
     /// Article of law.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub law: Option<String>,
@@ -180,6 +242,8 @@ pub enum TypeName {
     Enum,
     /// an account whose role is one of `of`
     Staff,
+    /// another case of this installation
+    Case,
     /// a list whose elements are `of`
     List,
 }
@@ -282,6 +346,22 @@ pub struct ActionsDef {
     pub serve: ByDef,
     /// `case.file`: hand in a file.
     pub file: ByDef,
+    /// `case.correct`: give an event another date or another value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correct: Option<ByDef>,
+    /// `case.undo`: take an event back, with all that it caused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoDef>,
+}
+
+/// Who may take an event back, and by which notice those who had been told of it hear.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UndoDef {
+    /// Roles, seats and sides.
+    pub by: Vec<String>,
+    /// The notice for everyone who had been told.
+    pub notice: String,
 }
 
 /// Who may act.
@@ -476,6 +556,19 @@ pub struct StateDef {
     /// Kinds of proceedings that this state waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_on: Vec<String>,
+    /// A wait without end: why, and what looks at it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub indefinite: Option<IndefiniteDef>,
+}
+
+/// A wait without end.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IndefiniteDef {
+    /// Why it has no end.
+    pub why: Localized,
+    /// The deadline of this proceeding that looks at it again.
+    pub review: String,
 }
 
 /// A work item.
@@ -576,6 +669,12 @@ pub struct TransitionDef {
     /// Papers and consents that must be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs: Option<NeedsDef>,
+    /// How often it may be taken in one proceeding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
+    /// The sides whose position in law it changes. Left out: every side, where the step ends the root or draws a number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub affects: Vec<String>,
     /// The deadline before whose end the step must be dated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
@@ -620,7 +719,7 @@ pub struct NeedsDef {
     pub seats: Vec<String>,
 }
 
-/// One step of `then`: exactly one of `end`, `open`, `fire`, `seat`, `vacate`.
+/// One step of `then`: exactly one of `end`, `open`, `fire`, `seat`, `vacate`, `send`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepDef {
@@ -651,6 +750,25 @@ pub struct StepDef {
     /// Empty this seat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vacate: Option<String>,
+    /// Send this command, `kind.transition`, to another case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<String>,
+    /// With `send`: the expression for the other case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// With `send`: what the other case's answer fires here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<AnswersDef>,
+}
+
+/// What the answer of another case fires.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswersDef {
+    /// The transition when it was done there.
+    pub done: String,
+    /// The transition when it was refused there.
+    pub refused: String,
 }
 
 /// What a step passes on.
@@ -670,9 +788,13 @@ pub struct DeadlineDef {
     /// What people call it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub title: Localized,
-    /// Transitions whose legal day is day 0. A repeated start begins a new run.
+    /// Transitions whose legal day is day 0, and `served(NOTICE)`: the day on which the notice was served. A repeated
+    /// start begins a new run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub starts: Vec<String>,
+    /// With `served(…)`: a run for each recipient, one from the first, or one when the last was served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per: Option<Per>,
     /// Instead of `starts` and `length`: the expression for the last day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<String>,
@@ -706,6 +828,9 @@ pub struct DeadlineDef {
     /// What fires when it is due: the first that is allowed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fires: Vec<String>,
+    /// The notice that is sent when it is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tells: Option<String>,
     /// The work item when it is due and nothing fired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<WorkDef>,
@@ -717,11 +842,24 @@ pub struct DeadlineDef {
     pub basis: Option<Basis>,
 }
 
+/// Whose service counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// A run for each recipient.
+    Recipient,
+    /// One run, from the first who was served.
+    #[default]
+    First,
+    /// One run, from the last, once all are served.
+    Last,
+}
+
 /// Warnings of a deadline.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WarnsDef {
-    /// How long before the last day.
+    /// How long before the last day, or which share of the length is used up by then: `5 working days`, `80%`.
     pub before: Vec<String>,
     /// The notice that is sent.
     pub notice: String,

@@ -48,6 +48,7 @@ fn simple(name: TypeName) -> Result<Type, String> {
         TypeName::Date => Type::Date,
         TypeName::Instant => Type::Instant,
         TypeName::Text => Type::Text,
+        TypeName::Case => Type::Case,
         TypeName::Enum | TypeName::Staff | TypeName::List => return Err("a list holds a simple type or records".to_owned()),
     })
 }

@@ -33,6 +33,8 @@ pub enum GuardType {
     Staff,
     /// The id of a file.
     File,
+    /// The id of another case.
+    Case,
     /// Values of one type: a field that is a list, or the proceedings of a kind.
     List(Arc<GuardType>),
     /// Named fields: `facts`, `this`, `policy`, one proceeding.
@@ -92,6 +94,7 @@ impl From<&Type> for GuardType {
             Type::Person => GuardType::Person,
             Type::Staff => GuardType::Staff,
             Type::File => GuardType::File,
+            Type::Case => GuardType::Case,
             Type::List(item) => GuardType::list(item.as_ref().into()),
             Type::Record(fields) => GuardType::record(fields.iter().map(|(name, field)| (name, GuardType::from(&field.ty)))),
         }
@@ -112,6 +115,7 @@ impl fmt::Display for GuardType {
             GuardType::Person => "a person",
             GuardType::Staff => "an account",
             GuardType::File => "a file",
+            GuardType::Case => "another case",
             GuardType::List(item) => return write!(f, "a list ({item} each)"),
             GuardType::Record(_) => "a record with fields",
         })

@@ -4,6 +4,7 @@ use super::play::{Door, Played, Request};
 use crate::calendar::Calendar;
 use crate::case::advance::{clock_step, command_step, follow};
 use crate::case::decide::Decision;
+use crate::case::event::Event;
 use crate::case::refusal::Refusals;
 use crate::case::{Account, Case, Outside, Policy, Rules, sha256};
 use crate::definition::Definition;
@@ -20,13 +21,14 @@ pub struct MemoryDoor<'a> {
     case: Case,
     numbers: BTreeMap<(String, i32), u32>,
     commits: u64,
+    log: Vec<Event>,
 }
 
 impl<'a> MemoryDoor<'a> {
     /// A door to a case that is not open yet.
     #[must_use]
     pub fn new(definition: &'a Definition, policy: Policy, calendar: &'a Calendar, accounts: Vec<Account>) -> Self {
-        Self { definition, policy, calendar, previous: None, accounts, case: Case::default(), numbers: BTreeMap::new(), commits: 0 }
+        Self { definition, policy, calendar, previous: None, accounts, case: Case::default(), numbers: BTreeMap::new(), commits: 0, log: Vec::new() }
     }
 
     /// Loads a newer calendar: what is open is counted anew before the next command.
@@ -61,7 +63,7 @@ impl Door for MemoryDoor<'_> {
             self.commits += 1;
             let mut seed = [0u8; 32];
             seed.copy_from_slice(&sha256(format!("{}{}", request.key, self.commits).as_bytes()).as_bytes()[..32]);
-            let outside = Outside { now: request.now, seed, me: &me, accounts: &self.accounts, printable: &|_| true };
+            let outside = Outside { now: request.now, seed, me: &me, accounts: &self.accounts, printable: &|_| true, log: &self.log };
             let step: Decision = match clock_step(rules, &self.case, &outside, self.previous.take()) {
                 Err(refusals) => return Ok(Err(refusals)),
                 Ok(Some(decision)) => decision,
@@ -84,6 +86,7 @@ impl Door for MemoryDoor<'_> {
                 Err(refusals) => return Ok(Err(refusals)),
                 Ok(consequences) => {
                     self.case = decision.case;
+                    self.log.extend(decision.events.iter().cloned());
                     played.events.extend(decision.events);
                     played.notices.extend(consequences.notices);
                     played.deadlines = consequences.deadlines;

@@ -30,55 +30,18 @@ fn shape(kind: &str, fields: &str) -> Shape {
     Shape { kind: kind.to_owned(), fields: fields.split("; ").filter(|f| !f.is_empty()).map(field).collect() }
 }
 
-/// The `notices:` of workflows/medical-dispute/workflow.yaml, with the types that its expressions have.
+/// What the shipped workflows say that their notices carry, with every field there.
 fn shipped() -> Vec<Shape> {
-    [
-        ("application_received", "received_on: date; hospital: text"),
-        ("correction_list", "missing: text; due_on: date"),
-        ("consent_request", "hospital: text; due_on: date; silence_is_refusal: bool"),
-        ("acceptance", "number: text; accepted_on: date; finish_by: date"),
-        ("non_acceptance", "reason: text"),
-        ("withdrawal_recorded", "withdrawn_on: date"),
-        ("mediator_named", "mediator: text"),
-        ("mediator_replaced", ""),
-        ("session_invitation", "at: instant; place: text"),
-        ("session_result", "result: agreed continue adjourned failed; next_step: text"),
-        ("proposal_ready", "proposed_on: date"),
-        ("draft_ready", "drafted_on: date"),
-        ("ended_without", "ended_on: date; requested_on: date"),
-        ("lapsed", "limit: date; requested_on: date"),
-        ("taken_over", "ended_on: date"),
-        ("hearing_consent", "invited: text"),
-        ("hearing_invitation", "at: instant; place: text"),
-        ("hearing_off", ""),
-        ("signing_invitation", "at: instant; place: text"),
-        ("incident_alert", "hospital: text; place: text; level: attention major critical; people: int; at: instant"),
-        ("agreement_effective", "number: text; effective_on: date; confirm_by: date"),
-        ("obligation_due", "amount: money; due_on: date"),
-        ("payment_recorded", "amount: money; paid_on: date"),
-        ("breach", "amount: money; due_on: date"),
-        ("closed", "closed_on: date"),
-        ("clock_warning", "limit: date"),
-        ("submitted", "submitted_on: date; office: text"),
-        ("accepted_elsewhere", "accepted_on: date; office: text"),
-        ("outcome_elsewhere", "decided_on: date; office: text; result: issued refused terminated confirmed dismissed not_accepted"),
-        ("window_lapsed", "window: date"),
-        ("stand_down", "ended_on: date"),
-        ("appraisal_request", "questions: text"),
-        ("engagement", "body: text"),
-        ("expert_engagement", "at: instant; place: text"),
-        ("opinion_received", "received_on: date; limit: date"),
-    ]
-    .map(|(kind, fields)| shape(kind, fields))
-    .into()
+    let mut shapes = all_optional();
+    shapes.iter_mut().flat_map(|s| &mut s.fields).for_each(|f| f.optional = false);
+    shapes
 }
 
 /// The same with every field optional: shipped templates must bear whatever a workflow leaves out.
 fn all_optional() -> Vec<Shape> {
-    let mut shapes = shipped();
-    let fields = shapes.iter_mut().flat_map(|s| &mut s.fields);
-    fields.for_each(|f| f.optional = true);
-    shapes
+    let sources = crate::shipped::Sources::read(None).expect("the shipped files are read");
+    let library = sources.library(&std::collections::BTreeMap::new()).unwrap_or_else(|told| panic!("{}", told.join("\n")));
+    shapes::of(&library).unwrap_or_else(|told| panic!("{}", told.join("\n")))
 }
 
 fn load(shapes: &[Shape], folder: Option<&Path>) -> Result<Templates, String> {
