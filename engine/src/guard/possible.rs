@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::ast::{Expr, Fold, Items, Kind, Over, Path, Relation, Sign};
-use super::eval::{add, compare, negate};
+use super::eval::{Slot, add, compare, negate};
 use crate::value::Value;
 
 /// A set of answers: yes, no, and unknown.
@@ -143,11 +143,19 @@ pub(super) struct View<'a> {
     source: &'a str,
     world: &'a dyn World,
     items: Option<&'a Items<'a>>,
+    known: Option<&'a Known<'a>>,
+}
+
+/// An item whose value is known.
+struct Known<'a> {
+    name: &'a str,
+    value: &'a Value,
+    outer: Option<&'a Known<'a>>,
 }
 
 impl<'a> View<'a> {
     pub fn of(source: &'a str, world: &'a dyn World) -> View<'a> {
-        View { source, world, items: None }
+        View { source, world, items: None, known: None }
     }
 
     pub fn answers(self, expr: &Expr) -> Answers {
@@ -190,11 +198,23 @@ impl<'a> View<'a> {
             Kind::And(parts) | Kind::Or(parts) => parts.iter().for_each(|p| self.open(p, found)),
             Kind::Compare(_, left, right) if self.term(left).values.is_some() && self.term(right).values.is_some() => {}
             Kind::In(left, right) if self.term(left).values.is_some() && self.term(right).values.is_some() => {}
+            Kind::Over(_) if self.found(expr).is_single() => {}
             _ => found.extend(self.question(expr).map(str::to_owned)),
         }
     }
 
     fn held(self, path: &Path) -> Held {
+        let mut known = self.known;
+        while let Some(item) = known {
+            if item.name == path.root.text {
+                let fields: Vec<&str> = path.fields.iter().map(|f| f.text.as_str()).collect();
+                if let Slot::Set(value) = Slot::within(item.value, &fields) {
+                    return Held::just(value.into_owned());
+                }
+                break;
+            }
+            known = item.outer;
+        }
         self.world.held(&path.resolve(self.items))
     }
 
@@ -265,6 +285,15 @@ impl<'a> View<'a> {
         let path = over.list.resolve(self.items);
         let list = self.world.held(&path);
         let items = Items { name: &over.item.text, list: &path, outer: self.items };
+        if let (Some([Value::List(all)]), false) = (list.values.as_deref(), matches!(over.fold, Fold::Sum(_))) {
+            let each = all.iter().map(|value| {
+                let known = Known { name: &over.item.text, value, outer: self.known };
+                let answer = View { items: Some(&items), known: Some(&known), ..self }.answers(&over.body);
+                if over.fold == Fold::Exists { answer.not() } else { answer }
+            });
+            let all = Answers::and(&each.collect::<Vec<_>>());
+            return if over.fold == Fold::Exists { all.not() } else { all };
+        }
         let body = View { items: Some(&items), ..self }.answers(&over.body);
         let unset = Answers::when(list.unset, Answers::UNKNOWN);
         // Of an empty list nothing exists, and everything is true of all.

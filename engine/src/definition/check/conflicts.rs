@@ -1,6 +1,5 @@
 //! Can each seat be held, and each step be taken by those who may?
 
-use super::later;
 use super::model::list;
 use super::{Aim, Question, Room};
 use crate::definition::compile::{Kind, Step, Transition};
@@ -17,7 +16,7 @@ pub(super) fn conflicts(room: &mut Room<'_>) {
     for (kind, name, def) in all {
         let key = kind.map_or_else(|| format!("seats.{name}"), |k| format!("proceedings.{}.seats.{name}", k.name));
         let written = kind.map_or_else(|| name.clone(), |_| format!("this.{name}"));
-        let apart = later::apart_from(def);
+        let apart = &def.apart_from;
         let clash = apart.iter().find(|other| **other == def.role || **other == written || **other == *name);
         if let Some(other) = clash {
             let message = format!("nobody can hold this seat: it is for a `{}`, and whoever holds it may not be `{other}`", def.role);
@@ -76,7 +75,7 @@ fn seating(room: &mut Room<'_>, kind: &Kind, transition: &Transition, key: &str)
             let message = format!("`{input}` may name {}, and only a `{}` may hold `{seat}`", list(&wrong), seat_def.role);
             room.say(Question::Conflict, &format!("{key}.then[{i}]"), message, "name the seat's role in the input's `of`", None);
         }
-        let apart = later::apart_from(seat_def);
+        let apart = &seat_def.apart_from;
         let twin = seats.iter().find(|(_, other, with)| *other != *seat && *with == *input && apart.contains(*other));
         if let Some((_, other, _)) = twin {
             let message = format!("this step is always refused: it puts one account into `{seat}` and `{other}`, which are to be kept apart");

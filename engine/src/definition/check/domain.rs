@@ -22,6 +22,8 @@ pub struct Place<'m, 'd> {
     pub state: Option<&'d str>,
     /// The state of its parent, where that is asked for in particular.
     pub parent: Option<&'d str>,
+    /// Policy stands as the file has it; otherwise a committee may have set it to anything.
+    pub defaults: bool,
     /// Who may act: roles, seats, sides.
     pub by: &'d [String],
     /// The input.
@@ -70,6 +72,9 @@ impl<'m, 'd> Place<'m, 'd> {
         let d = self.model.definition;
         let Some((root, rest)) = path.split_first() else { return Held::anything() };
         match (root.as_str(), rest) {
+            ("policy", [name]) if self.defaults => {
+                d.policy.get(name).and_then(PolicyValue::value).map_or_else(Held::something, Held::just)
+            }
             ("policy", [name]) => match d.policy.get(name) {
                 Some(PolicyValue::Bool(_)) => both(),
                 _ => Held::something(),
@@ -90,7 +95,7 @@ impl<'m, 'd> Place<'m, 'd> {
                 }),
                 _ => Held::anything(),
             },
-            ("this", ["parent", rest @ ..]) => match self.kind.def.of.as_deref().and_then(|of| d.kinds.get(of)) {
+            ("this", [first, rest @ ..]) if first == "parent" => match self.kind.def.of.as_deref().and_then(|of| d.kinds.get(of)) {
                 Some(parent) => match (self.parent, rest) {
                     (Some(state), [name]) if name == "state" => words([state]),
                     (Some(state), [name]) if name == "open" => {

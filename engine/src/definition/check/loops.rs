@@ -1,6 +1,5 @@
 //! Does each loop have a limit or a clock, and does each chain of automatic steps come to its end?
 
-use super::later;
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
 use crate::definition::compile::{Deadline, Due, Kind, Step, Transition};
@@ -47,7 +46,7 @@ pub fn unbounded<'d>(model: &Model<'d>, kind: &'d Kind) -> Vec<Loop<'d>> {
         };
         // A clock that runs through the whole of it and that no step of it starts anew: somebody looks, if nothing else.
         let overseen = kind.deadlines.values().any(|d| {
-            let anew = |t: &&Transition| matches!(&d.due, Due::After { starts, .. } | Due::Every { starts, .. } if starts.contains(&t.name));
+            let anew = |t: &&Transition| matches!(&d.due, Due::After { starts, .. } | Due::Every { starts, .. } if starts.steps.contains(&t.name));
             states.iter().all(|s| d.lives_in.contains(*s)) && !kind.transitions.values().filter(inside).any(|t| anew(&t))
         });
         if overseen {
@@ -59,12 +58,20 @@ pub fn unbounded<'d>(model: &Model<'d>, kind: &'d Kind) -> Vec<Loop<'d>> {
     out
 }
 
+/// Every loop of a kind, whatever bounds it, but for those that `at_most` limits.
+pub fn any<'d>(model: &Model<'d>, kind: &'d Kind) -> Vec<Loop<'d>> {
+    let states: Vec<&'d str> = model.waiting(kind).collect();
+    let edges = edges(model, kind, &states);
+    let rounds = components(&states, &edges).into_iter();
+    rounds.map(|states| Loop { round: round(states[0], &states, &edges), states }).collect()
+}
+
 type Edges<'d> = BTreeMap<&'d str, Vec<(&'d Transition, &'d str)>>;
 
 fn edges<'d>(model: &Model<'d>, kind: &'d Kind, states: &[&'d str]) -> Edges<'d> {
     let mut edges: Edges<'d> = BTreeMap::new();
     for state in states {
-        let leaving = model.leaving(kind, state).filter(|t| later::at_most(t).is_none());
+        let leaving = model.leaving(kind, state).filter(|t| t.def.at_most.is_none());
         let onward = leaving.filter_map(|t| Some((t, t.to.as_deref().filter(|to| to != state && states.contains(to))?)));
         edges.insert(state, onward.collect());
     }
@@ -143,7 +150,7 @@ fn clocked(model: &Model<'_>, kind: &Kind, state: &str) -> bool {
 const LINEAGE_MAX: usize = 32;
 
 /// Whether a clock of a proceeding above ends this one.
-fn ended_from_above(model: &Model<'_>, kind: &Kind, depth: usize) -> bool {
+fn ended_from_above<'d>(model: &Model<'d>, kind: &'d Kind, depth: usize) -> bool {
     let d = model.definition;
     let Some(parent) = kind.def.of.as_deref().and_then(|of| d.kinds.get(of)).filter(|_| depth < LINEAGE_MAX) else { return false };
     if kind.def.ends_as.is_none() || born_late(model, kind, parent) {
@@ -224,7 +231,7 @@ fn goes_on<'d>(model: &Model<'d>, kind: &'d Kind, round: &[(&'d str, &'d Transit
     let guards = |t: &'d Transition| t.when.iter().chain(&t.auto);
     let mut together = Vec::new();
     for (state, transition) in round {
-        if later::at_most(transition).is_some() {
+        if transition.def.at_most.is_some() {
             return false;
         }
         for guard in guards(transition) {

@@ -9,7 +9,6 @@ mod conflicts;
 mod domain;
 mod ends;
 mod invariants;
-mod later;
 pub mod longest;
 mod loops;
 mod model;

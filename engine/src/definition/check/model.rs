@@ -14,9 +14,9 @@ pub struct Model<'d> {
     /// States that can be reached, by kind.
     reached: BTreeMap<&'d str, BTreeSet<&'d str>>,
     /// Transitions that can never fire, by kind and name, with the reason.
-    never: BTreeMap<(&'d str, &'d str), String>,
+    never: BTreeMap<&'d str, BTreeMap<&'d str, String>>,
     /// Transitions that a step of another one fires.
-    by_step: BTreeSet<(&'d str, &'d str)>,
+    by_step: BTreeMap<&'d str, BTreeMap<&'d str, BTreeSet<&'d str>>>,
     /// Kinds that a step opens.
     by_opening: BTreeSet<&'d str>,
     data: RefCell<BTreeMap<(&'d str, String), Held>>,
@@ -30,7 +30,7 @@ impl<'d> Model<'d> {
             definition,
             reached: BTreeMap::new(),
             never: BTreeMap::new(),
-            by_step: BTreeSet::new(),
+            by_step: BTreeMap::new(),
             by_opening: BTreeSet::new(),
             data: RefCell::new(BTreeMap::new()),
         };
@@ -43,7 +43,9 @@ impl<'d> Model<'d> {
                             StepOn::Parent => kind.def.of.as_deref(),
                             StepOn::Each(other, _) => Some(other.as_str()),
                         };
-                        model.by_step.extend(target.map(|t| (t, transition.as_str())));
+                        if let Some(target) = target {
+                            model.by_step.entry(target).or_default().entry(transition).or_default().insert(&kind.name);
+                        }
                     }
                     _ => {}
                 }
@@ -86,7 +88,7 @@ impl<'d> Model<'d> {
 
     /// Why a transition can never fire.
     pub fn never(&self, kind: &Kind, transition: &Transition) -> Option<&str> {
-        self.never.get(&(kind.name.as_str(), transition.name.as_str())).map(String::as_str)
+        self.never.get(kind.name.as_str())?.get(transition.name.as_str()).map(String::as_str)
     }
 
     /// The transitions that lead from a state and can fire.
@@ -96,17 +98,18 @@ impl<'d> Model<'d> {
 
     /// Whether a step of another transition fires this one.
     pub fn by_step(&self, kind: &Kind, transition: &Transition) -> bool {
-        self.by_step.contains(&(kind.name.as_str(), transition.name.as_str()))
+        self.firing(kind, transition).next().is_some()
+    }
+
+    /// The kinds of which a step fires this transition.
+    pub fn firing(&self, kind: &Kind, transition: &Transition) -> impl Iterator<Item = &'d str> {
+        let found = self.by_step.get(kind.name.as_str()).and_then(|k| k.get(transition.name.as_str()));
+        found.into_iter().flatten().copied()
     }
 
     /// Whether a step opens proceedings of this kind.
     pub fn by_opening(&self, kind: &Kind) -> bool {
         self.by_opening.contains(kind.name.as_str())
-    }
-
-    /// The children of a kind.
-    pub fn children<'s>(&'s self, kind: &'s str) -> impl Iterator<Item = &'d Kind> + use<'s, 'd> {
-        self.definition.kinds.values().filter(move |k| k.def.of.as_deref() == Some(kind))
     }
 
     /// What a datum may hold.
@@ -125,7 +128,7 @@ impl<'d> Model<'d> {
 
     /// Where the conditions of a transition are asked.
     pub fn place<'m>(&'m self, kind: &'d Kind, transition: &'d Transition, state: Option<&'d str>) -> Place<'m, 'd> {
-        Place { model: self, kind, state, parent: None, by: &transition.def.by, input: Some(&transition.input) }
+        Place { model: self, kind, state, parent: None, defaults: false, by: &transition.def.by, input: Some(&transition.input) }
     }
 
     fn reach(&mut self, kind: &'d Kind) {
@@ -133,7 +136,7 @@ impl<'d> Model<'d> {
         let mut fires: BTreeSet<&'d str> = BTreeSet::new();
         for transition in kind.transitions.values().filter(|t| t.opens) {
             match self.cannot_open(kind, transition) {
-                Some(why) => drop(self.never.insert((&kind.name, &transition.name), why)),
+                Some(why) => drop(self.never.entry(&kind.name).or_default().insert(&transition.name, why)),
                 None => drop(fires.insert(&transition.name)),
             }
             // What would follow is looked at all the same, so that one mistake does not bring thirty.
@@ -158,7 +161,7 @@ impl<'d> Model<'d> {
         }
         for transition in kind.transitions.values().filter(|t| !t.opens && !fires.contains(t.name.as_str())) {
             let why = self.why_never(kind, transition, &reached);
-            self.never.insert((&kind.name, &transition.name), why);
+            self.never.entry(&kind.name).or_default().insert(&transition.name, why);
         }
         self.reached.insert(&kind.name, reached);
     }

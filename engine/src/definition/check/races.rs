@@ -53,7 +53,7 @@ fn both_due<'d>(model: &Model<'d>, kind: &'d Kind, one: &'d Deadline, other: &'d
     let length = |l: &Option<LengthOf>| l.as_ref().and_then(|l| by_default(d, l));
     let same_end = match (&one.due, &other.due) {
         (Due::After { starts: a, length: l }, Due::After { starts: b, length: m }) => {
-            a.iter().any(|s| b.contains(s)) && by_default(d, l).is_some_and(|l| Some(l) == by_default(d, m))
+            a.steps.iter().any(|s| b.steps.contains(s)) || (a.per == b.per && a.served.iter().any(|s| b.served.contains(s))) && by_default(d, l).is_some_and(|l| Some(l) == by_default(d, m))
         }
         (Due::At(a), Due::At(b)) => a.source() == b.source(),
         _ => false,

@@ -1,14 +1,13 @@
 //! Does each state offer the rights that are declared for it?
 
 use super::domain::Place;
-use super::later;
 use super::{Aim, Question, Room};
 use crate::definition::compile::{Kind, Transition};
 
 /// States that forget a declared right.
 pub(super) fn forgotten(room: &mut Room<'_>) {
     let d = room.definition;
-    for (name, right) in later::rights(d) {
+    for (name, right) in &d.file.rights {
         let Some(kind) = d.kinds.get(&right.of) else { continue };
         let mut states: Vec<&str> = Vec::new();
         for named in right.in_.as_slice() {
@@ -17,7 +16,8 @@ pub(super) fn forgotten(room: &mut Room<'_>) {
                 None => states.push(named),
             }
         }
-        for state in states.into_iter().filter(|s| room.model.is_reached(kind, s)) {
+        states.retain(|s| room.model.is_reached(kind, s));
+        for state in states {
             for who in &right.by {
                 if right.actions.iter().any(|action| offers(room, kind, state, who, action)) {
                     continue;

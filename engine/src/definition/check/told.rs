@@ -1,6 +1,5 @@
 //! Is each party told of what changes its position in law?
 
-use super::later;
 use super::{Aim, Question, Room};
 use crate::definition::compile::{Definition, Kind, Step, StepOn, Transition};
 use std::collections::BTreeSet;
@@ -30,7 +29,7 @@ pub(super) fn untold(room: &mut Room<'_>) {
 
 /// The sides whose position a step changes.
 fn affected<'d>(d: &'d Definition, kind: &Kind, transition: &'d Transition) -> Vec<&'d str> {
-    if let Some(named) = later::affects(transition) {
+    if let Some(named) = &transition.def.affects {
         return named.iter().map(String::as_str).collect();
     }
     let ends = kind.def.root && transition.to.as_deref().and_then(|to| kind.state(to)).is_some_and(|s| s.final_.is_some());

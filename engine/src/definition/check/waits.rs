@@ -1,5 +1,6 @@
 //! Is every wait covered, and does every deadline bring something about?
 
+use super::domain::Place;
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
 use crate::definition::compile::{Deadline, Due, Kind};
@@ -47,7 +48,7 @@ fn unclocked<'d>(model: &Model<'d>, kind: &'d Kind, state: &str, clocks: &[&Dead
         return Vec::new();
     }
     let starts = |clock: &Deadline, name: &str| match &clock.due {
-        Due::After { starts, .. } | Due::Every { starts, .. } => starts.iter().any(|s| s == name),
+        Due::After { starts, .. } | Due::Every { starts, .. } => starts.steps.iter().any(|s| s == name),
         _ => true,
     };
     let entering = kind.transitions.values().filter(|t| t.to.as_deref() == Some(state) && model.never(kind, t).is_none());
@@ -108,7 +109,7 @@ pub(super) fn outcomes(room: &mut Room<'_>) {
                 .model
                 .waiting(kind)
                 .filter(|s| deadline.lives_in.contains(*s) && kind.state(s).is_some_and(|s| s.work.is_none()))
-                .filter(|state| may_refuse(room, kind, deadline, state))
+                .filter(|state| may_refuse(&room.model, kind, deadline, state, false))
                 .collect();
             if !refusing.is_empty() {
                 let key = format!("proceedings.{}.deadlines.{}", kind.name, deadline.name);
@@ -123,7 +124,7 @@ pub(super) fn outcomes(room: &mut Room<'_>) {
 }
 
 /// Whether every transition that the deadline fires in this state can be refused at once.
-fn may_refuse<'d>(room: &Room<'d>, kind: &'d Kind, deadline: &'d Deadline, state: &'d str) -> bool {
+pub fn may_refuse<'d>(model: &Model<'d>, kind: &'d Kind, deadline: &'d Deadline, state: &'d str, defaults: bool) -> bool {
     let firing: Vec<_> = deadline.fires.iter().filter_map(|f| kind.transitions.get(f)).filter(|t| t.from.contains(state)).collect();
     let needy = |t: &&&crate::definition::Transition| {
         let needs = t.def.needs.as_ref().is_some_and(|n| !(n.papers.is_empty() && n.consents.is_empty() && n.seats.is_empty()));
@@ -131,5 +132,6 @@ fn may_refuse<'d>(room: &Room<'d>, kind: &'d Kind, deadline: &'d Deadline, state
     };
     let conditions: Vec<Vec<&Guard>> = firing.iter().filter(|t| !needy(t)).map(|t| t.when.iter().collect()).collect();
     let Some(first) = firing.first() else { return true };
-    conditions.is_empty() || room.model.place(kind, first, Some(state)).can_all_fail(&conditions)
+    let place = Place { defaults, ..model.place(kind, first, Some(state)) };
+    conditions.is_empty() || place.can_all_fail(&conditions)
 }
