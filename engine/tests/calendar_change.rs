@@ -62,7 +62,7 @@ fn a_provisional_deadline_waits_for_its_calendar() {
     }
     // Two months after the provisional day nothing has ended the case. Loading the schedule does two things, in order.
     door.load_calendar(&newer);
-    let request = Request { now: now.unwrap(), case: None, account: accounts["director"].id, command: None, key: "load".to_owned(), file: None };
+    let request = Request { now: now.unwrap(), case: None, me: accounts["director"].clone(), command: None, key: "load".to_owned(), file: None };
     let played = door.submit(request).unwrap().unwrap();
     let changed = played.events.iter().find_map(|e| if let What::CalendarChanged { changed } = &e.what { Some(changed) } else { None });
     let limit = changed.unwrap().iter().find(|c| c.run.deadline == "mediation_limit").unwrap();

@@ -4,12 +4,14 @@
 //! Where the server's programs are missing, the PostgreSQL half is left out with a loud line; under `CI` that is a
 //! failure. A failure names chapters, tables and event types, never what a value holds.
 
+use chrono::{DateTime, FixedOffset};
 use heyi_engine::calendar::Calendar;
 use heyi_engine::case::consequences::consequences;
 use heyi_engine::case::decide::Command;
 use heyi_engine::case::event::{Event, What};
+use heyi_engine::case::options::{ActionOption, options};
 use heyi_engine::case::refusal::{Code, Refusals};
-use heyi_engine::case::{Account, Case, Policy, sha256};
+use heyi_engine::case::{Account, Case, Outside, Policy, sha256};
 use heyi_engine::definition::{self, Definition};
 use heyi_engine::ids::{CaseId, LegalTime};
 use heyi_engine::library::Library;
@@ -483,11 +485,10 @@ impl Door for EngineDoor<'_, '_> {
 
     fn submit(&mut self, step: Step) -> Result<Result<Played, Refusals>, SubmitError> {
         let stage = self.stage;
-        let me = stage.accounts.iter().find(|a| a.id == step.account).cloned().ok_or(SubmitError::NoCase)?;
         stage.clock.0.store(step.now.timestamp_millis(), Ordering::SeqCst);
         let workflow = step.case.is_none().then(|| "medical-dispute".to_owned());
         let key = Some(format!("{}{}", self.prefix, step.key));
-        let request = Request { case: step.case, workflow, me, command: step.command, key, expected: None, file: step.file };
+        let request = Request { case: step.case, workflow, me: step.me, command: step.command, key, expected: None, file: step.file };
         let answer = stage.wait(async {
             let committed = stage.engine.submit(request).await?;
             let id = committed.loaded.case.id.ok_or(SubmitError::NoCase)?;
@@ -503,6 +504,13 @@ impl Door for EngineDoor<'_, '_> {
             Err(SubmitError::Refused(refusals)) => Ok(Err(refusals)),
             Err(error) => Err(error),
         }
+    }
+
+    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, SubmitError> {
+        let id = case.id.ok_or(SubmitError::NoCase)?;
+        let (_, rules) = self.stage.wait(self.stage.engine.read(id))?;
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.stage.accounts, printable: &|_| true };
+        Ok(options(rules.rules(), case, &outside, ""))
     }
 }
 

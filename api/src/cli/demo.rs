@@ -11,12 +11,14 @@ use crate::package::Recipient;
 use crate::state::{App, Mode, StartError};
 use crate::words::Words;
 use crate::{deliver, forms, sandbox};
+use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use heyi_engine::case::clock::Run;
 use heyi_engine::case::consequences::consequences;
 use heyi_engine::case::evolve::evolve;
+use heyi_engine::case::options::{ActionOption, options};
 use heyi_engine::case::refusal::Refusals;
-use heyi_engine::case::{Account, Case};
+use heyi_engine::case::{Account, Case, Outside};
 use heyi_engine::definition::Definition;
 use heyi_engine::ids::{CaseId, LegalTime};
 use heyi_engine::scenario::file::StepFile;
@@ -320,7 +322,6 @@ impl Door for EngineDoor<'_> {
     type Error = SubmitError;
 
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, SubmitError> {
-        let Some(me) = self.accounts.iter().find(|a| a.id == request.account).cloned() else { return Err(SubmitError::NoCase) };
         self.app.clock.stop_at(request.now.to_utc());
         let step = self.next;
         self.next += 1;
@@ -333,7 +334,7 @@ impl Door for EngineDoor<'_> {
         let ask = submit::Request {
             case: request.case,
             workflow: request.case.is_none().then(|| self.workflow.to_owned()),
-            me,
+            me: request.me,
             command: request.command,
             key: Some(format!("demo:{}", request.key)),
             expected: None,
@@ -357,5 +358,14 @@ impl Door for EngineDoor<'_> {
             Err(SubmitError::Refused(refusals)) => Ok(Err(refusals)),
             Err(error) => Err(error),
         }
+    }
+
+    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, SubmitError> {
+        let id = case.id.ok_or(SubmitError::NoCase)?;
+        let runtime = tokio::runtime::Handle::current();
+        let (_, rules) = tokio::task::block_in_place(|| runtime.block_on(self.app.engine.read(id)))?;
+        // Nothing is decided, so no chance is needed.
+        let outside = Outside { now, seed: [0; 32], me, accounts: self.accounts, printable: &|_| true };
+        Ok(options(rules.rules(), case, &outside, ""))
     }
 }

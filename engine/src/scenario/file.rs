@@ -137,6 +137,61 @@ pub struct Expect {
     /// Some open work is for this role or seat.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work_for: Option<String>,
+    /// Notices of which none left in this step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_notices: Vec<String>,
+    /// For each action exactly the accounts of the cast to which it is open now.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub may: IndexMap<String, Vec<String>>,
+    /// For each notice exactly the sides, seats and roles as which people were told by it in this step.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub told: IndexMap<String, Vec<String>>,
+    /// By kind or `kind#n`: some open work of such a proceeding is for this role or seat.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub work: IndexMap<String, String>,
+    /// Numbers, by kind or `kind#n`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub number: IndexMap<String, String>,
+}
+
+/// A name that the workflow does not have.
+struct Unknown {
+    key: String,
+    message: String,
+    near: Option<String>,
+}
+
+impl Expect {
+    /// Names that the workflow does not have. What is expected *not* to be would otherwise hold by a slip of the pen.
+    fn unknown(&self, definition: &Definition) -> Vec<Unknown> {
+        let mut out = Vec::new();
+        let mut look = |key: &str, what: &str, name: &str, known: &mut dyn Iterator<Item = &str>| {
+            let known: Vec<&str> = known.collect();
+            if !known.contains(&name) {
+                let near = crate::definition::nearest(name, known.into_iter()).map(str::to_owned);
+                out.push(Unknown { key: format!("{key}.{name}"), message: format!("the workflow has no {what} `{name}`"), near });
+            }
+        };
+        for (key, name) in self.notices.iter().map(|n| ("notices", n)).chain(self.not_notices.iter().map(|n| ("not_notices", n))) {
+            look(key, "notice", name, &mut definition.file.notices.keys().map(String::as_str));
+        }
+        for name in self.told.keys() {
+            look("told", "notice", name, &mut definition.file.notices.keys().map(String::as_str));
+        }
+        for name in self.deadlines.keys() {
+            look("deadlines", "deadline", name, &mut definition.kinds.values().flat_map(|k| k.deadlines.keys()).map(String::as_str));
+        }
+        let of_kinds = [("states", self.states.keys()), ("work", self.work.keys()), ("number", self.number.keys())];
+        for (key, name) in of_kinds.into_iter().flat_map(|(key, names)| names.map(move |n| (key, n))) {
+            let kind = name.split_once('#').map_or(name.as_str(), |(kind, _)| kind);
+            look(key, "proceeding", kind, &mut definition.kinds.keys().map(String::as_str));
+        }
+        for action in self.may.keys().filter(|a| !known_action(definition, a)) {
+            let known: Vec<String> = definition.kinds.values().flat_map(|k| k.transitions.keys().map(|t| format!("{}.{t}", k.name))).collect();
+            look("may", "action", action, &mut known.iter().map(String::as_str));
+        }
+        out
+    }
 }
 
 /// The accounts of the training room.
@@ -212,6 +267,9 @@ impl Scenario {
                 let near = crate::definition::nearest(action, known.iter().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
                 say(format!("steps[{i}].do"), format!("the workflow has no action `{action}`"), near);
             }
+            for unknown in step.expect.iter().flat_map(|e| e.unknown(definition)) {
+                say(format!("steps[{i}].expect.{}", unknown.key), unknown.message, unknown.near.map(|n| format!("did you mean `{n}`?")));
+            }
         }
         if mistakes.is_empty() { Ok(scenario) } else { Err(Mistakes(mistakes)) }
     }
@@ -257,6 +315,21 @@ impl Cast {
         Self { accounts: titles.map(|(name, title)| (name.clone(), member(title))).collect() }
     }
 
+    /// The account with which a scenario plays another case that sends a command to this one. It belongs to no cast, as
+    /// nobody can be that, and so is given to none but the player.
+    #[must_use]
+    pub fn linked_case() -> Account {
+        Account {
+            id: account_id(LINKED_CASE),
+            role: LINKED_CASE.to_owned(),
+            name: LINKED_CASE.to_owned(),
+            organisation: None,
+            email: None,
+            language: "zh-CN".to_owned(),
+            stands_in: false,
+        }
+    }
+
     /// The accounts, by name. Their ids follow from their names, so that every play of a scenario has the same.
     #[must_use]
     pub fn accounts(&self) -> IndexMap<String, Account> {
@@ -277,6 +350,9 @@ impl Cast {
             .collect()
     }
 }
+
+/// What scenarios and workflows call another case that acts on this one.
+pub const LINKED_CASE: &str = "linked_case";
 
 /// 2026-01-01T00:00:00Z, the moment that made-up ids carry.
 const EPOCH_MS: u64 = 1_767_225_600_000;

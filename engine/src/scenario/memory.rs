@@ -5,10 +5,12 @@ use crate::calendar::Calendar;
 use crate::case::advance::{clock_step, command_step, follow};
 use crate::case::decide::Decision;
 use crate::case::event::Event;
+use crate::case::options::{ActionOption, options};
 use crate::case::refusal::Refusals;
 use crate::case::{Account, Case, Outside, Policy, Rules, sha256};
 use crate::definition::Definition;
 use crate::ids::{CaseId, uuid_v7};
+use chrono::{DateTime, FixedOffset};
 use std::collections::BTreeMap;
 
 /// One case in memory.
@@ -48,7 +50,7 @@ impl Door for MemoryDoor<'_> {
     type Error = String;
 
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, String> {
-        let me = self.accounts.iter().find(|a| a.id == request.account).cloned().ok_or("no such account")?;
+        let me = request.me;
         let rules = Rules { definition: self.definition, policy: &self.policy, calendar: self.calendar };
         if self.case.id.is_none() {
             let ms = u64::try_from(request.now.timestamp_millis()).unwrap_or(0);
@@ -102,5 +104,12 @@ impl Door for MemoryDoor<'_> {
         }
         played.case = self.case.clone();
         Ok(Ok(played))
+    }
+
+    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, String> {
+        let rules = Rules { definition: self.definition, policy: &self.policy, calendar: self.calendar };
+        // Options are asked without chance: nothing is decided, so no id is made.
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true };
+        Ok(options(rules, case, &outside, ""))
     }
 }

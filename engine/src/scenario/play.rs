@@ -1,17 +1,18 @@
 //! Playing a scenario through a door, step by step, and holding it against what it expects.
 
-use super::file::{Expect, Scenario, StepFile, seed_of};
+use super::file::{Cast, Expect, LINKED_CASE, Scenario, StepFile, seed_of};
 use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Command;
 use crate::case::event::{Event, What};
+use crate::case::options::ActionOption;
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
-use crate::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
+use crate::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
 use indexmap::IndexMap;
 use serde_json::{Map, Value as Json, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the player asks of a door.
 #[derive(Clone, Debug)]
@@ -21,7 +22,7 @@ pub struct Request {
     /// The case; none to open one.
     pub case: Option<CaseId>,
     /// Who is at the keyboard.
-    pub account: AccountId,
+    pub me: Account,
     /// The command; none when time only passes.
     pub command: Option<Command>,
     /// Names this step, so that a repeated play finds what it did.
@@ -67,6 +68,12 @@ pub trait Door {
     /// # Errors
     /// Inner: refusals. Outer: a fault.
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, Self::Error>;
+
+    /// What an account could do in a case that is up to date at `now`.
+    ///
+    /// # Errors
+    /// A fault.
+    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, Self::Error>;
 }
 
 /// One step, for whoever watches.
@@ -86,7 +93,7 @@ pub struct StepReport {
 pub struct Player<'a> {
     scenario: &'a Scenario,
     definition: &'a Definition,
-    accounts: &'a IndexMap<String, Account>,
+    accounts: IndexMap<String, Account>,
     case: Option<CaseId>,
     state: Option<Case>,
     people: BTreeMap<String, PersonId>,
@@ -98,6 +105,8 @@ impl<'a> Player<'a> {
     /// A player at the beginning.
     #[must_use]
     pub fn new(scenario: &'a Scenario, definition: &'a Definition, accounts: &'a IndexMap<String, Account>) -> Self {
+        let mut accounts = accounts.clone();
+        accounts.entry(LINKED_CASE.to_owned()).or_insert_with(Cast::linked_case);
         Self { scenario, definition, accounts, case: None, state: None, people: BTreeMap::new(), files: BTreeMap::new(), next: 0 }
     }
 
@@ -123,13 +132,13 @@ impl<'a> Player<'a> {
         let now = self.scenario.time(self.definition, step).ok_or_else(|| fail("no time".to_owned()))?;
         let key = format!("{}:{number}", self.scenario.scenario);
         let who = step.by.as_deref().or_else(|| self.accounts.keys().next().map(String::as_str)).unwrap_or_default();
-        let account = self.accounts.get(who).ok_or_else(|| fail(format!("nobody of the cast is called `{who}`")))?.id;
+        let me = self.accounts.get(who).cloned().ok_or_else(|| fail(format!("nobody of the cast is called `{who}`")))?;
         let file = (step.do_.as_deref() == Some("case.file")).then(|| self.file(step, number));
         let command = match &step.do_ {
             Some(action) => Some(self.command(step, action, file.as_ref()).map_err(fail)?),
             None => None,
         };
-        let request = Request { now, case: self.case, account, command, key, file: file.clone() };
+        let request = Request { now, case: self.case, me, command, key, file: file.clone() };
         let outcome = door.submit(request).map_err(|e| format!("{}, step {number}: {e}", self.scenario.scenario))?;
         if let Ok(played) = &outcome {
             self.case = played.case.id;
@@ -144,7 +153,12 @@ impl<'a> Player<'a> {
             }
             self.state = Some(played.case.clone());
         }
-        let failures = self.compare(step.expect.as_ref(), &outcome);
+        let mut failures = self.compare(step.expect.as_ref(), &outcome);
+        if let (Some(Expect { may, refused: None, .. }), Ok(played)) = (&step.expect, &outcome)
+            && !may.is_empty()
+        {
+            failures.extend(self.compare_may(may, &played.case, now, door).map_err(fail)?);
+        }
         Ok(StepReport { number, at: now, outcome, failures })
     }
 
@@ -235,6 +249,41 @@ impl<'a> Player<'a> {
         nth(self.state.as_ref()?, name).map(|p| p.id)
     }
 
+    /// Which actions are open now, for each account of the cast by name.
+    ///
+    /// # Errors
+    /// A fault of the door.
+    pub fn open_to<D: Door>(&self, case: &Case, now: DateTime<FixedOffset>, door: &mut D) -> Result<BTreeMap<&str, BTreeSet<String>>, String> {
+        let mut out = BTreeMap::new();
+        for (name, account) in &self.accounts {
+            let options = door.options(case, now, account).map_err(|e| e.to_string())?;
+            out.insert(name.as_str(), options.into_iter().filter(|o| o.allowed).map(|o| o.action).collect());
+        }
+        Ok(out)
+    }
+
+    fn compare_may<D: Door>(
+        &self,
+        may: &IndexMap<String, Vec<String>>,
+        case: &Case,
+        now: DateTime<FixedOffset>,
+        door: &mut D,
+    ) -> Result<Vec<String>, String> {
+        let open = self.open_to(case, now, door)?;
+        let mut out = Vec::new();
+        for (action, wanted) in may {
+            if let Some(nobody) = wanted.iter().find(|name| !self.accounts.contains_key(*name)) {
+                return Err(format!("nobody of the cast is called `{nobody}`"));
+            }
+            let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+            let own: BTreeSet<&str> = open.iter().filter(|(_, actions)| actions.contains(action)).map(|(name, _)| *name).collect();
+            if own != wanted {
+                out.push(format!("{action} is open to {}, expected {}", listed(&own), listed(&wanted)));
+            }
+        }
+        Ok(out)
+    }
+
     fn compare(&self, expect: Option<&Expect>, outcome: &Result<Played, Refusals>) -> Vec<String> {
         let mut out = Vec::new();
         let refused = expect.and_then(|e| e.refused.as_deref());
@@ -293,8 +342,40 @@ impl<'a> Player<'a> {
         {
             out.push(format!("no work is for {role}"));
         }
+        for notice in &expect.not_notices {
+            if let Some(left) = played.notices.iter().find(|n| &n.kind == notice) {
+                out.push(format!("the notice {notice} left, to {}", left.recipient.as_));
+            }
+        }
+        for (notice, wanted) in &expect.told {
+            let own: BTreeSet<&str> = played.notices.iter().filter(|n| &n.kind == notice).map(|n| n.recipient.as_.as_str()).collect();
+            let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+            if own != wanted {
+                out.push(format!("the notice {notice} went to {}, expected {}", listed(&own), listed(&wanted)));
+            }
+        }
+        for (name, wanted) in &expect.work {
+            let meant: Vec<ProceedingId> = match name.split_once('#') {
+                Some(_) => nth(&played.case, name).map(|p| p.id).into_iter().collect(),
+                None => played.case.proceedings.values().filter(|p| &p.kind == name).map(|p| p.id).collect(),
+            };
+            let own: BTreeSet<&str> = played.work.iter().filter(|w| meant.contains(&w.proceeding)).map(|w| w.for_.as_str()).collect();
+            if !own.contains(wanted.as_str()) {
+                out.push(format!("the work of {name} is for {}, expected {wanted}", listed(&own)));
+            }
+        }
+        for (name, wanted) in &expect.number {
+            let own = nth(&played.case, name).and_then(|p| p.number.as_ref()).map(|n| n.text.as_str());
+            if own != Some(wanted) {
+                out.push(format!("the number of {name} is {}, expected {wanted}", own.unwrap_or("none")));
+            }
+        }
         out
     }
+}
+
+fn listed(names: &BTreeSet<&str>) -> String {
+    if names.is_empty() { "nobody".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
 }
 
 /// The code as written in files and answers.
