@@ -109,7 +109,7 @@ impl Door for MemoryDoor<'_> {
     fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, String> {
         let rules = Rules { definition: self.definition, policy: &self.policy, calendar: self.calendar };
         // Options are asked without chance: nothing is decided, so no id is made.
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true };
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true, log: &self.log };
         Ok(options(rules, case, &outside, ""))
     }
 }

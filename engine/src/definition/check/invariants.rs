@@ -25,36 +25,59 @@ const INPUTS_MAX: usize = 16;
 
 /// Invariants that some path breaks.
 pub(super) fn breaches(room: &mut Room<'_>) {
+    let d = room.definition;
     let mut left = STATES_MAX;
-    for (name, guard) in &room.definition.always {
-        let key = format!("always.{name}");
+    // Those that ask for the same kinds are looked at together.
+    let mut groups: BTreeMap<Vec<&str>, Vec<(&String, &Guard)>> = BTreeMap::new();
+    for (name, guard) in &d.always {
+        groups.entry(concerned(&room.model, guard)).or_default().push((name, guard));
+    }
+    for (kinds, group) in groups {
         // First without any data, by whatever may happen: where nothing breaks it even so, it holds.
-        let loose = match Search::new(&room.model, guard, false).run(&mut left) {
-            Found::Nothing => continue,
-            Found::Bound => None,
-            Found::Breach(path) => Some(path),
-        };
-        match (Search::new(&room.model, guard, true).run(&mut left), loose) {
-            (Found::Breach(path), _) => {
-                let steps: Vec<&str> = path.iter().map(String::as_str).collect();
-                let message = format!("this can be broken: {}", list(&steps));
-                let hint = "let a condition of one of these steps exclude it; the engine would refuse the last of them";
-                room.say(Question::Invariant, &key, message, hint, Some(Aim::Breach { path }));
+        let guards: Vec<&Guard> = group.iter().map(|(_, g)| *g).collect();
+        let loose = Search::new(&room.model, &kinds, &guards, false).run(&mut left);
+        for ((name, guard), path) in group.iter().zip(&loose.breaches) {
+            if path.is_none() && !loose.bound {
+                continue;
             }
-            (Found::Nothing, Some(path)) => room.note(format!(
-                "{key}: {} would break it, if conditions on data that the search cannot decide allow these steps",
-                path.join(", ")
-            )),
-            _ => room.note(format!("{key}: the search came to its bound of {STATES_MAX} states, and found no breach up to there")),
+            let key = format!("always.{name}");
+            let sure = Search::new(&room.model, &kinds, &[*guard], true).run(&mut left);
+            match (sure.breaches.into_iter().next().flatten(), path) {
+                (Some(path), _) => {
+                    let steps: Vec<&str> = path.iter().map(String::as_str).collect();
+                    let message = format!("this can be broken: {}", list(&steps));
+                    let hint = "let a condition of one of these steps exclude it; the engine would refuse the last of them";
+                    room.say(Question::Invariant, &key, message, hint, Some(Aim::Breach { path }));
+                }
+                (None, Some(path)) if !sure.bound => room.note(format!(
+                    "{key}: {} would break it, if conditions on data that the search cannot decide allow these steps",
+                    path.join(", ")
+                )),
+                _ => room.note(format!("{key}: the search came to its bound of {STATES_MAX} states, and found no breach up to there")),
+            }
         }
     }
 }
 
-enum Found {
-    Nothing,
-    Bound,
-    /// `kind.transition`, in order.
-    Breach(Vec<String>),
+/// The kinds that an invariant asks for, and those above them.
+fn concerned<'d>(model: &Model<'d>, invariant: &Guard) -> Vec<&'d str> {
+    let d = model.definition;
+    let mut names: BTreeSet<&str> = BTreeSet::from([d.root.as_str()]);
+    for path in invariant.reads() {
+        let mut next = d.kinds.get(&path[0]);
+        while let Some(kind) = next.filter(|k| names.insert(k.name.as_str())) {
+            next = kind.def.of.as_deref().and_then(|of| d.kinds.get(of));
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// What a search found.
+struct Found {
+    /// For each invariant the steps that break it, `kind.transition`, in order.
+    breaches: Vec<Option<Vec<String>>>,
+    /// It came to its bound.
+    bound: bool,
 }
 
 /// What a datum holds: nothing, something, or the value of this place in its list.
@@ -93,7 +116,7 @@ type Taken<'d> = (&'d Kind, &'d Transition);
 
 struct Search<'m, 'd> {
     model: &'m Model<'d>,
-    invariant: &'d Guard,
+    invariants: Vec<&'d Guard>,
     kinds: Vec<&'d Kind>,
     /// Only by conditions that certainly can be met, and with the data that decide them.
     sure: bool,
@@ -113,34 +136,26 @@ struct Search<'m, 'd> {
 }
 
 impl<'m, 'd> Search<'m, 'd> {
-    fn new(model: &'m Model<'d>, invariant: &'d Guard, sure: bool) -> Self {
-        let d = model.definition;
-        let mut names: BTreeSet<&str> = BTreeSet::from([d.root.as_str()]);
-        for path in invariant.reads() {
-            let mut next = d.kinds.get(&path[0]);
-            while let Some(kind) = next.filter(|k| names.insert(k.name.as_str())) {
-                next = kind.def.of.as_deref().and_then(|of| d.kinds.get(of));
-            }
-        }
-        let kinds: Vec<&'d Kind> = d.kinds.values().filter(|k| names.contains(k.name.as_str())).collect();
+    fn new(model: &'m Model<'d>, names: &[&str], invariants: &[&'d Guard], sure: bool) -> Self {
+        let kinds: Vec<&'d Kind> = model.definition.kinds.values().filter(|k| names.contains(&k.name.as_str())).collect();
         let data = kinds.iter().map(|k| if sure { tracked(model, &kinds, k) } else { Vec::new() }).collect();
         let told: BTreeSet<String> = kinds
             .iter()
             .flat_map(|k| k.transitions.values().flat_map(Model::conditions))
-            .chain([invariant])
+            .chain(invariants.iter().copied())
             .flat_map(Guard::literals)
             .filter_map(|v| if let Value::Text(word) = v { Some(word) } else { None })
             .collect();
         let class = kinds.iter().map(|k| classes(k, &told)).collect();
         let leaf = kinds.iter().map(|k| !kinds.iter().any(|c| c.def.of.as_ref() == Some(&k.name))).collect();
-        let guards = kinds.iter().flat_map(|k| k.transitions.values().flat_map(Model::conditions)).chain([invariant]);
+        let guards = kinds.iter().flat_map(|k| k.transitions.values().flat_map(Model::conditions)).chain(invariants.iter().copied());
         let asks = guards.map(|g| {
             let read = g.reads();
             let lists = kinds.iter().enumerate().filter(|(_, k)| read.iter().any(|p| p[0] == k.name));
             (std::ptr::from_ref::<Guard>(g) as usize, lists.filter_map(|(i, _)| u8::try_from(i).ok()).collect())
         });
         let asks = asks.collect();
-        let mut search = Self { model, invariant, kinds, sure, class, leaf, plan: Vec::new(), asks, answers: RefCell::default(), data };
+        let mut search = Self { model, invariants: invariants.to_vec(), kinds, sure, class, leaf, plan: Vec::new(), asks, answers: RefCell::default(), data };
         search.plan = search.kinds.iter().map(|k| k.def.states.keys().map(|s| search.plan(k, s)).collect()).collect();
         search
     }
@@ -159,8 +174,9 @@ impl<'m, 'd> Search<'m, 'd> {
 
     /// Breadth first, so that the shortest breach is found.
     fn run(&self, left: &mut usize) -> Found {
-        let Some(root) = self.kind(&self.model.definition.root) else { return Found::Nothing };
-        let Some(opening) = self.kinds[root].opening() else { return Found::Nothing };
+        let mut found = Found { breaches: vec![None; self.invariants.len()], bound: false };
+        let Some(root) = self.kind(&self.model.definition.root) else { return found };
+        let Some(opening) = self.kinds[root].opening() else { return found };
         let mut known: HashSet<Stand> = HashSet::new();
         let mut came: Vec<(usize, Taken<'d>)> = Vec::new();
         let mut queue: VecDeque<(Stand, usize)> = VecDeque::new();
@@ -174,23 +190,27 @@ impl<'m, 'd> Search<'m, 'd> {
                     continue;
                 }
                 if *left == 0 {
-                    return Found::Bound;
+                    found.bound = true;
+                    return found;
                 }
                 *left -= 1;
                 let index = came.len();
                 came.push((from, step));
                 let look = Look { search: self, stand: &stand, this: None, parent: None, place: None, input: &BTreeMap::new() };
-                if !self.answer(&look, self.invariant).can_be_yes() {
-                    let path = path(&came, index);
-                    // A path that takes a step more often than it may be taken is none.
-                    if self.within_limits(&path) {
-                        return Found::Breach(path.iter().map(|(k, t)| format!("{}.{}", k.name, t.name)).collect());
+                for (breach, invariant) in found.breaches.iter_mut().zip(&self.invariants) {
+                    if breach.is_none() && !self.answer(&look, invariant).can_be_yes() {
+                        let path = path(&came, index);
+                        // A path that takes a step more often than it may be taken is none.
+                        *breach = self.within_limits(&path).then(|| path.iter().map(|(k, t)| format!("{}.{}", k.name, t.name)).collect());
                     }
+                }
+                if found.breaches.iter().all(Option::is_some) {
+                    return found;
                 }
                 known.insert(stand.clone());
                 queue.push_back((stand, index));
             }
-            let Some((stand, index)) = queue.pop_front() else { return Found::Nothing };
+            let Some((stand, index)) = queue.pop_front() else { return found };
             self.moves(&stand, |next, step| pending.push((next, index, step)));
         }
     }
