@@ -1,16 +1,20 @@
-//! The workers: letters leave the outbox, and deadlines that are due fire. Both only repeat what is stored, as often
+//! The workers: letters leave the outbox, commands reach other cases, and deadlines that are due fire. Both only repeat what is stored, as often
 //! as needed; they run from a background loop, from `drain`, and from the demo.
 
 use crate::mail::{Failure, Invitation, Mail};
 use crate::state::{App, engine_account};
 use crate::templates::{NoticeView, Recipient};
-use heyi_engine::case::consequences::Notice;
+use heyi_engine::case::consequences::{Errand, Notice};
+use heyi_engine::case::decide::Command;
 use heyi_engine::case::event::Who;
+use heyi_engine::case::linked_case_account;
 use heyi_engine::store::fault;
 use heyi_engine::store::outbox::{Attempt, Leased};
 use heyi_engine::submit::{Request, SubmitError};
 use std::time::Duration;
 
+/// Minutes after which a command for another case is tried again when the database did not take it.
+const ERRAND_RETRY_MINUTES: i64 = 1;
 /// Letters leased at once.
 const BATCH: u64 = 16;
 /// Cases whose clock is looked at in one go.
@@ -78,7 +82,7 @@ pub fn mail(app: &App, notice: &Notice) -> Result<Mail, String> {
         reference: notice.reference.clone(),
         issued_on: notice.at.date_naive().to_string(),
         data: notice.data.clone(),
-        correction_of: None,
+        correction_of: notice.correction_of.clone(),
     };
     let rendered = app.templates.render(&view).map_err(|e| e.to_string())?;
     let to_address = notice.recipient.email.clone().ok_or("the recipient has no address")?;
@@ -130,7 +134,65 @@ pub async fn deadlines(app: &App) -> Result<usize, SubmitError> {
     }
 }
 
-/// Runs both until nothing is left.
+/// Takes every command that one case sent to another there, and its answer back.
+///
+/// # Returns
+/// How many were answered.
+///
+/// # Errors
+/// When the database fails.
+pub async fn errands(app: &App) -> Result<usize, SubmitError> {
+    let mut answered = 0;
+    loop {
+        let due = app.engine.store().errands_due(app.engine.master(), app.engine.now(), BATCH).await?;
+        if due.is_empty() {
+            return Ok(answered);
+        }
+        for (case_id, errand) in due {
+            match run_errand(app, &case_id, &errand).await {
+                Ok(()) => {
+                    app.engine.store().mark_errand(&case_id, &errand.id, None, None).await?;
+                    answered += 1;
+                }
+                Err(SubmitError::Refused(refusals)) => {
+                    let codes: Vec<String> = refusals.iter().map(|r| format!("{:?}", r.code)).collect();
+                    tracing::error!(errand = %errand.id, refusals = codes.join(", "), "the answer of another case was refused: the workflow has a fault");
+                    app.engine.store().mark_errand(&case_id, &errand.id, Some("the answer was refused"), None).await?;
+                }
+                Err(error) => {
+                    let again = app.engine.now() + chrono::Duration::minutes(ERRAND_RETRY_MINUTES);
+                    app.engine.store().mark_errand(&case_id, &errand.id, Some("the database did not take it"), Some(again)).await?;
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// The command there, then the answer here. Both are known again by their keys, so a crash between them does neither twice.
+async fn run_errand(app: &App, case_id: &str, errand: &Errand) -> Result<(), SubmitError> {
+    let ask = |case, command, key| Request {
+        case: Some(case),
+        workflow: None,
+        me: linked_case_account(),
+        command: Some(command),
+        key: Some(key),
+        expected: None,
+        file: None,
+    };
+    let there = Command::new(errand.action.clone(), serde_json::Value::Object(errand.input.clone()));
+    let answer = match app.engine.submit(ask(errand.to, there, format!("errand:{}", errand.id))).await {
+        Ok(_) => &errand.done,
+        // No such case, or the rules there say no: that is an answer.
+        Err(SubmitError::Refused(_) | SubmitError::NoCase) => &errand.refused,
+        Err(error) => return Err(error),
+    };
+    let here = Command { proceeding: Some(errand.proceeding), ..Command::new(answer.clone(), serde_json::Value::Null) };
+    let Ok(id) = case_id.parse() else { return Err(SubmitError::NoCase) };
+    app.engine.submit(ask(id, here, format!("answer:{}", errand.id))).await.map(|_| ())
+}
+
+/// Runs all until nothing is left.
 ///
 /// # Returns
 /// Cases touched, letters sent.
@@ -138,7 +200,8 @@ pub async fn deadlines(app: &App) -> Result<usize, SubmitError> {
 /// # Errors
 /// When the database fails.
 pub async fn drain(app: &App) -> Result<(usize, usize), SubmitError> {
-    let touched = deadlines(app).await?;
+    let mut touched = deadlines(app).await?;
+    touched += errands(app).await?;
     let sent = letters(app).await?;
     Ok((touched, sent))
 }

@@ -8,14 +8,14 @@ use crate::package::{self, PackageFile, PackageInput};
 use crate::state::App;
 use chrono::NaiveDate;
 use heyi_engine::case::sha256;
-use heyi_engine::ids::CaseId;
+use heyi_engine::ids::{CaseId, uuid_v7};
+use heyi_engine::store::seal::random;
 use heyi_engine::store::StoreError;
 use heyi_engine::store::cases::Loaded;
 use heyi_engine::store::rows::{document, export};
 use heyi_engine::submit::{CaseRules, SubmitError};
 use heyi_engine::value::{Money, canonical_json};
 use serde_json::{Map, Value as Json, json};
-use uuid::Uuid;
 
 /// Why something cannot be printed or handed over.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +228,7 @@ pub async fn export(app: &App, case: CaseId, recipient: package::Recipient) -> R
     };
     let bytes = package::build(input).map_err(|e| FormError::Print(e.to_string()))?;
     let digest = sha256(&bytes);
-    let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, u64::try_from(app.engine.now().timestamp()).unwrap_or(0), 0)).to_string();
+    let id = uuid_v7(u64::try_from(app.engine.now().timestamp_millis()).unwrap_or(0), &random()).to_string();
     let model = export::Model {
         case_id: case.to_string(),
         id: id.clone(),

@@ -4,12 +4,14 @@
 //! before the commit, and the cache changes only after it.
 
 use crate::calendar::Calendar;
+use crate::case::act::looks_back;
 use crate::case::advance::{clock_step, command_step, follow};
 use crate::case::consequences::{Consequences, Notice};
 use crate::case::decide::{Command, Decision};
 use crate::case::event::Event;
 use crate::case::options::{ActionOption, options};
-use crate::case::refusal::Refusals;
+use crate::case::migrate::{self, Plan};
+use crate::case::refusal::{Code, Refusal, Refusals};
 use crate::case::{Account, Case, Outside, Policy, Rules, sha256};
 use crate::definition::Definition;
 use crate::ids::{CaseId, uuid_v7};
@@ -230,7 +232,7 @@ impl Engine {
     pub async fn options(&self, id: CaseId, me: &Account, language: &str) -> Result<(u64, Vec<ActionOption>), SubmitError> {
         let (loaded, rules) = self.read(id).await?;
         let accounts = self.0.store.accounts().await?;
-        let outside = self.outside(&rules.definition, me, &accounts, [0; 32]);
+        let outside = self.outside(&rules.definition, me, &accounts, [0; 32], &[]);
         Ok((loaded.case.version, options(rules.rules(), &loaded.case, &outside, language)))
     }
 
@@ -257,9 +259,87 @@ impl Engine {
         Ok(rows)
     }
 
-    fn outside<'a>(&'a self, definition: &Definition, me: &'a Account, accounts: &'a [Account], seed: [u8; 32]) -> Outside<'a> {
+    /// What moving the running cases of a workflow to the version in force would do to each.
+    ///
+    /// # Errors
+    /// When there is no such workflow, or the database fails.
+    pub async fn migration(&self, workflow: &str, me: &Account) -> Result<Vec<(CaseId, Plan)>, SubmitError> {
+        let installed = self.0.library.workflow(workflow).ok_or_else(|| SubmitError::NoWorkflow(workflow.to_owned()))?.clone();
+        let accounts = self.0.store.accounts().await?;
+        let mut out = Vec::new();
+        for row in self.0.store.under_other_versions(workflow, &installed.definition.digest).await? {
+            let Ok(id) = row.id.parse::<CaseId>() else { continue };
+            let (loaded, from) = self.read(id).await?;
+            let to = self.newer(&installed.definition, &from)?;
+            let outside = self.outside(&to.definition, me, &accounts, [0; 32], &[]);
+            out.push((id, migrate::plan(from.rules(), to.rules(), &loaded.case, &outside)));
+        }
+        Ok(out)
+    }
+
+    /// Moves one case to the version in force, after its clock was brought up to date under the old one.
+    ///
+    /// # Errors
+    /// Why it may not move, or that the database fails.
+    pub async fn migrate(&self, id: CaseId, me: &Account) -> Result<(), SubmitError> {
+        let tick = Request { case: Some(id), workflow: None, me: me.clone(), command: None, key: None, expected: None, file: None };
+        self.submit(tick.clone()).await?;
+        let engine = self.clone();
+        let me = me.clone();
+        let moved = tokio::spawn(async move { engine.move_case(id, &me, &tick).await });
+        moved.await.map_err(|error| SubmitError::Broken(error.to_string()))?
+    }
+
+    async fn move_case(&self, id: CaseId, me: &Account, request: &Request) -> Result<(), SubmitError> {
+        let _one_writer = self.0.writer.lock().await;
+        let accounts = self.0.store.accounts().await?;
+        let tx = self.0.store.begin().await?;
+        let moved = self.move_in(&tx, id, me, &accounts, request).await;
+        match moved {
+            Ok(loaded) => {
+                tx.commit().await?;
+                self.remember(id, loaded);
+                Ok(())
+            }
+            Err(error) => {
+                tx.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn move_in(&self, tx: &DatabaseTransaction, id: CaseId, me: &Account, accounts: &[Account], request: &Request) -> Result<Arc<Loaded>, SubmitError> {
+        let row = cases::row(tx, id, true).await?.ok_or(SubmitError::NoCase)?;
+        let loaded = self.folded(tx, id, row).await?;
+        let from = self.rules_of(&loaded.row).await?;
+        let installed = self.0.library.workflow(&loaded.row.workflow).ok_or_else(|| SubmitError::NoWorkflow(loaded.row.workflow.clone()))?;
+        let to = self.newer(&installed.definition, &from)?;
+        cases::pin(tx, "policy", &to.definition.file.workflow, &to.policy.digest(), &to.policy.canonical()).await?;
+        let outside = self.outside(&to.definition, me, accounts, random(), &[]);
+        let plan = migrate::plan(from.rules(), to.rules(), &loaded.case, &outside);
+        if !plan.stranded.is_empty() {
+            let stranded = plan.stranded.iter().map(|why| Refusal::new(Code::WouldPark, why.clone())).collect();
+            return Err(SubmitError::Refused(stranded));
+        }
+        let (decision, _) = migrate::decide(to.rules(), &loaded.case, &outside, &plan.states, from.definition.digest.clone()).map_err(SubmitError::Refused)?;
+        let key = loaded.key.clone().ok_or(StoreError::Sealed)?;
+        match self.write(tx, request, &to, Some(&loaded.row), key, decision, &outside, id, None).await? {
+            Turn::Write(written) => Ok(written.loaded),
+            _ => Err(SubmitError::Broken("the move was not written".to_owned())),
+        }
+    }
+
+    /// The texts of a case under the version in force.
+    fn newer(&self, definition: &Arc<Definition>, from: &CaseRules) -> Result<CaseRules, SubmitError> {
+        let calendar = self.0.library.calendar(&definition.file.calendar).ok_or(SubmitError::NoCase)?;
+        let policy = Arc::new(migrate::policy(&from.policy, definition));
+        self.0.library.keep_policy(policy.clone());
+        Ok(CaseRules { definition: definition.clone(), policy, calendar })
+    }
+
+    fn outside<'a>(&'a self, definition: &Definition, me: &'a Account, accounts: &'a [Account], seed: [u8; 32], log: &'a [Event]) -> Outside<'a> {
         let now = self.now().with_timezone(&definition.zone).fixed_offset();
-        Outside { now, seed, me, accounts, printable: &*self.0.printable }
+        Outside { now, seed, me, accounts, printable: &*self.0.printable, log }
     }
 
     fn cached(&self, id: CaseId, version: i64) -> Option<Arc<Loaded>> {
@@ -353,7 +433,7 @@ impl Engine {
                     fault::point("commit");
                     let id = loaded.case.id.ok_or(SubmitError::NoCase)?;
                     self.remember(id, loaded.clone());
-                    if !consequences.notices.is_empty() {
+                    if !consequences.notices.is_empty() || !consequences.errands.is_empty() {
                         self.0.woken.notify_waiters();
                         self.0.woken.notify_one();
                     }
@@ -403,7 +483,12 @@ impl Engine {
         if let Some(repeated) = self.answered(tx, request, &loaded).await? {
             return Ok(repeated);
         }
-        let outside = self.outside(&rules.definition, &request.me, accounts, random());
+        // Only the commands that look back need the log.
+        let log = match &request.command {
+            Some(command) if looks_back(&command.action) => cases::log(tx, &loaded.row.id).await?,
+            _ => Vec::new(),
+        };
+        let outside = self.outside(&rules.definition, &request.me, accounts, random(), &log);
         let previous = match &loaded.case.under {
             Some(under) if under.calendar != rules.calendar.digest() => Some(self.calendar_pinned(&under.calendar).await?),
             _ => None,
@@ -430,7 +515,7 @@ impl Engine {
         let installed = self.0.library.workflow(&name).ok_or(SubmitError::NoWorkflow(name))?;
         let calendar = self.0.library.calendar(&installed.definition.file.calendar).ok_or(SubmitError::NoCase)?;
         let rules = CaseRules { definition: installed.definition.clone(), policy: installed.policy.clone(), calendar };
-        let outside = self.outside(&rules.definition, &request.me, accounts, random());
+        let outside = self.outside(&rules.definition, &request.me, accounts, random(), &[]);
         let id = CaseId::new(uuid_v7(u64::try_from(outside.now.timestamp_millis()).unwrap_or(0), &random()));
         let case = Case { id: Some(id), ..Case::default() };
         let decision = command_step(rules.rules(), &case, &outside, command).map_err(SubmitError::Refused)?;

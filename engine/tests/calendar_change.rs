@@ -68,6 +68,14 @@ fn a_provisional_deadline_waits_for_its_calendar() {
     let limit = changed.unwrap().iter().find(|c| c.run.deadline == "mediation_limit").unwrap();
     assert_eq!(limit.old.unwrap().to_string(), "2027-01-05");
     assert_eq!(limit.new.unwrap().to_string(), "2027-01-08", "1 January to 6 January are off, so three working days more");
+    // Its day is past already when it is counted anew: a person looks first, and the clock acts after the grace of late entry.
+    assert_ne!(played.case.root().unwrap().state(), "lapsed", "what was past when it was counted anew is held");
+    let held = played.deadlines.iter().find(|r| r.id.deadline == "mediation_limit").unwrap();
+    assert!(held.held && !held.fired && !held.is_provisional());
+    assert!(played.work.iter().any(|w| w.key.ends_with(":mediation_limit:held")), "somebody is asked to look");
+    let later = now.unwrap() + chrono::Duration::days(10);
+    let request = Request { now: later, case: None, account: accounts["director"].id, command: None, key: "later".to_owned(), file: None };
+    let played = door.submit(request).unwrap().unwrap();
     assert_eq!(played.case.root().unwrap().state(), "lapsed", "with a published schedule the limit acts");
     assert!(played.notices.iter().any(|n| n.kind == "lapsed"));
 }

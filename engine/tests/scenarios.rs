@@ -1,9 +1,10 @@
-//! Plays every shipped scenario through the pure core: no database, no clock, no network.
+//! Plays every shipped scenario through the pure core: no database, no clock, no network. Each goes as it expects, and
+//! exactly as its record says, if there is one: `HEYI_BLESS=1` writes the records anew, to be read like code.
 
 use heyi_engine::calendar::Calendar;
 use heyi_engine::case::Policy;
 use heyi_engine::definition;
-use heyi_engine::scenario::{Cast, MemoryDoor, Player, Scenario};
+use heyi_engine::scenario::{Cast, Coverage, Scenario, record, rehearsal};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +16,21 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// The files of a folder with this ending, in the order of their names.
+fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|e| e == ending));
+    files.sort();
+    files
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
 #[test]
-fn every_scenario_plays_as_written() {
+fn every_scenario_plays_as_written_and_as_recorded() {
+    let bless = std::env::var_os("HEYI_BLESS").is_some();
     let mut failures = Vec::new();
     let mut played = 0;
     let mut folders: Vec<PathBuf> =
@@ -29,11 +43,10 @@ fn every_scenario_plays_as_written() {
             Ok(source) => Cast::parse(&source).unwrap_or_else(|mistakes| panic!("{mistakes}")),
             Err(_) => Cast::of(&definition),
         };
-        let accounts = cast.accounts();
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).into_iter().flatten().map(|e| e.unwrap().path()).collect();
-        files.sort();
-        for file in files {
-            let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let mut coverage = Coverage::default();
+        let mut names = Vec::new();
+        for file in files(&folder.join("scenarios"), "yaml") {
+            let name = stem(&file);
             let scenario = match Scenario::parse(&read(&file), &definition) {
                 Ok(scenario) => scenario,
                 Err(mistakes) => {
@@ -42,15 +55,22 @@ fn every_scenario_plays_as_written() {
                 }
             };
             let policy = Policy::of(&definition, &scenario.policy).unwrap();
-            let mut door = MemoryDoor::new(&definition, policy, &calendar, accounts.values().cloned().collect());
-            let mut player = Player::new(&scenario, &definition, &accounts);
-            while let Some(step) = player.step(&mut door) {
-                match step {
-                    Err(error) => failures.push(format!("{name}: {error}")),
-                    Ok(report) => failures.extend(report.failures.iter().map(|f| format!("{name}, step {}: {f}", report.number))),
-                }
+            let (more, now) = rehearsal::play(&scenario, &definition, policy, &calendar, &cast, |act| coverage.watch(&act.seen));
+            failures.extend(more.iter().map(|f| format!("{name}: {f}")));
+            let place = folder.join("records").join(format!("{name}.txt"));
+            if bless {
+                fs::create_dir_all(folder.join("records")).unwrap();
+                fs::write(&place, &now).unwrap();
+            } else if let Ok(recorded) = fs::read_to_string(&place) {
+                failures.extend(record::differs(&recorded, &now).map(|d| format!("{name}: {d}")));
             }
+            names.push(name);
             played += 1;
+        }
+        let left_over = files(&folder.join("records"), "txt").into_iter().filter(|r| !names.contains(&stem(r)));
+        failures.extend(left_over.map(|r| format!("{}: a record of no scenario", r.display())));
+        for (part, share) in coverage.report(&definition).parts() {
+            println!("{}: {part} {} %; not taken: {}", definition.file.workflow, share.percent(), share.missing.join(", "));
         }
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));

@@ -9,7 +9,7 @@ use heyi_engine::calendar::Calendar;
 use heyi_engine::case::consequences::consequences;
 use heyi_engine::case::decide::Command;
 use heyi_engine::case::event::{Event, What};
-use heyi_engine::case::options::{ActionOption, options};
+use heyi_engine::case::options::allowed;
 use heyi_engine::case::refusal::{Code, Refusals};
 use heyi_engine::case::{Account, Case, Outside, Policy, sha256};
 use heyi_engine::definition::{self, Definition};
@@ -506,11 +506,11 @@ impl Door for EngineDoor<'_, '_> {
         }
     }
 
-    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, SubmitError> {
+    fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, SubmitError> {
         let id = case.id.ok_or(SubmitError::NoCase)?;
         let (_, rules) = self.stage.wait(self.stage.engine.read(id))?;
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.stage.accounts, printable: &|_| true };
-        Ok(options(rules.rules(), case, &outside, ""))
+        let outside = Outside { now, seed: [0; 32], me, accounts: &self.stage.accounts, printable: &|_| true, log: &[] };
+        Ok(allowed(rules.rules(), case, &outside))
     }
 }
 

@@ -23,7 +23,7 @@ const PLANTED: i32 = 86;
 /// A chain that does not end in so many starts never will.
 const MAX_STARTS: usize = 3_000;
 /// Exits after commits that a sample must hit, and exits between letters and their marks.
-const SAMPLE: [usize; 2] = [40, 30];
+const SAMPLE: [usize; 2] = [12, 10];
 /// Kills at random moments.
 const KILLS: usize = 20;
 /// The latest moment of a random kill after the start, in milliseconds. A start alone takes part of it.

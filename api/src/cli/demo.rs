@@ -16,7 +16,7 @@ use clap::Args;
 use heyi_engine::case::clock::Run;
 use heyi_engine::case::consequences::consequences;
 use heyi_engine::case::evolve::evolve;
-use heyi_engine::case::options::{ActionOption, options};
+use heyi_engine::case::options::allowed;
 use heyi_engine::case::refusal::Refusals;
 use heyi_engine::case::{Account, Case, Outside};
 use heyi_engine::definition::Definition;
@@ -28,6 +28,7 @@ use heyi_engine::submit::{self, SubmitError};
 use indexmap::IndexMap;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
@@ -360,12 +361,12 @@ impl Door for EngineDoor<'_> {
         }
     }
 
-    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, SubmitError> {
+    fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, SubmitError> {
         let id = case.id.ok_or(SubmitError::NoCase)?;
         let runtime = tokio::runtime::Handle::current();
         let (_, rules) = tokio::task::block_in_place(|| runtime.block_on(self.app.engine.read(id)))?;
         // Nothing is decided, so no chance is needed.
-        let outside = Outside { now, seed: [0; 32], me, accounts: self.accounts, printable: &|_| true };
-        Ok(options(rules.rules(), case, &outside, ""))
+        let outside = Outside { now, seed: [0; 32], me, accounts: self.accounts, printable: &|_| true, log: &[] };
+        Ok(allowed(rules.rules(), case, &outside))
     }
 }

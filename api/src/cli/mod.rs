@@ -4,6 +4,7 @@
 
 mod calendar;
 mod demo;
+mod migrate;
 mod serve;
 mod story;
 mod user;

@@ -18,6 +18,9 @@ pub enum Workflow {
     /// Play the scenarios of workflows and say what is not as expected.
     #[command(after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --json")]
     Test(Which),
+    /// Move running cases to the version of a workflow that is in force now; without --apply, only say what would change.
+    #[command(after_help = "Examples:\n  heyi workflow migrate medical-dispute --data /srv/heyi\n  heyi workflow migrate medical-dispute --data /srv/heyi --apply")]
+    Migrate(super::migrate::Migrate),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
 }
@@ -41,6 +44,7 @@ impl Workflow {
         match self {
             Self::Check(which) => which.check(),
             Self::Test(which) => which.test(),
+            Self::Migrate(args) => super::on_runtime(args.run()),
             Self::Schema => {
                 println!("{}", serde_json::to_string_pretty(&heyi_engine::definition::json_schema())?);
                 Ok(())

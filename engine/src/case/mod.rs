@@ -12,6 +12,7 @@ pub mod consequences;
 pub mod decide;
 pub mod event;
 pub mod evolve;
+pub mod migrate;
 pub mod options;
 pub mod permit;
 pub mod refusal;
@@ -161,6 +162,20 @@ pub struct Account {
     pub language: String,
     /// Stands in for whoever holds the role or side, in any case: training accounts.
     pub stands_in: bool,
+}
+
+/// Who acts in a case for another case, by `send`.
+#[must_use]
+pub fn linked_case_account() -> Account {
+    Account {
+        id: AccountId::new(uuid::Uuid::from_u128(1)),
+        role: crate::definition::compile::LINKED_CASE.to_owned(),
+        name: "Heyi".to_owned(),
+        organisation: None,
+        email: None,
+        language: "en".to_owned(),
+        stands_in: false,
+    }
 }
 
 /// A case, folded from its events.

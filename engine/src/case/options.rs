@@ -12,6 +12,7 @@ use crate::value::Type;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
 
 /// Something that somebody could ever do here, or that happens by itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +49,18 @@ pub struct ActionOption {
 /// Everything that the person at the keyboard could ever do in this case, and every automatic step.
 #[must_use]
 pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &str) -> Vec<ActionOption> {
+    list(rules, case, outside, Some(language))
+}
+
+/// The names of what would be accepted now, given right input: what [`options`] allows, without the forms to ask for
+/// that input with, which are most of the work.
+#[must_use]
+pub fn allowed(rules: Rules<'_>, case: &Case, outside: &Outside<'_>) -> BTreeSet<String> {
+    list(rules, case, outside, None).into_iter().filter(|o| o.allowed).map(|o| o.action).collect()
+}
+
+/// Without a language no schemas are made, and what happens by itself is left out.
+fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&str>) -> Vec<ActionOption> {
     let mut out = Vec::new();
     if case.version == 0 {
         // A case that is not open yet can only be opened, which is no action on a case.
@@ -55,10 +68,17 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
     }
     let now = LegalTime::At(outside.now);
     for action in act::CASE_ACTIONS.iter().filter(|a| **a != "open") {
-        out.extend(case_option(rules, case, outside, action, now));
+        out.extend(case_option(rules, case, outside, action, now, language.is_some()));
+    }
+    if language.is_none() && !case.is_open() {
+        out.retain(|o| act::looks_back(&o.action));
+        return out;
     }
     for kind in rules.definition.kinds.values() {
         for transition in kind.transitions.values().filter(|t| t.auto.is_some() || permit::concerns(rules, outside.me, &t.def.by)) {
+            if language.is_none() && transition.auto.is_some() {
+                continue;
+            }
             let places = targets(case, kind, transition);
             if places.is_empty() && transition.auto.is_none() {
                 let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).detail("reason", "none");
@@ -66,7 +86,7 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
                     refusal.unlocked_by =
                         kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 }
-                out.push(blank(kind, transition, None, vec![refusal], input_schema(&transition.def.input, outside, language)));
+                out.push(blank(kind, transition, None, vec![refusal], schema(&transition.def.input, outside, language)));
             }
             for target in places {
                 out.extend(option(rules, case, outside, kind, transition, target, now, language));
@@ -111,7 +131,7 @@ fn option(
     transition: &Transition,
     target: Target,
     now: LegalTime,
-    language: &str,
+    language: Option<&str>,
 ) -> Vec<ActionOption> {
     let (this, place) = match target {
         Target::In(id) => (Some(id), Some(id)),
@@ -126,7 +146,7 @@ fn option(
         return vec![blank(kind, transition, place, refusals, json!({}))];
     }
     let ways = permit::standings(rules, case, outside.me, &transition.def.by, this, now);
-    let schema = || input_schema(&transition.def.input, outside, language);
+    let schema = || schema(&transition.def.input, outside, language);
     if ways.is_empty() {
         let ask = Ask { by: &transition.def.by, this, for_: None, evidence: &[], on: now, offering: true };
         let mut refusals: Vec<Refusal> = permit::act(rules, case, outside, &ask).err().map(|r| *r).into_iter().collect();
@@ -188,7 +208,7 @@ fn assent_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, kind: &Ki
     groups(ways).into_iter().map(|group| row(group, Vec::new())).collect()
 }
 
-fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &str, now: LegalTime) -> Option<ActionOption> {
+fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &str, now: LegalTime, schemas: bool) -> Option<ActionOption> {
     let by = act::by(rules.definition, action)?;
     if !permit::concerns(rules, outside.me, by) {
         return None;
@@ -197,7 +217,7 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
     let ways = permit::standings(rules, case, outside.me, by, None, now);
     let ask = Ask { by, this: None, for_: None, evidence: &[], on: now, offering: true };
     refusals.extend(permit::act(rules, case, outside, &ask).err().map(|r| *r));
-    let mut input = act::input_type(rules.definition, action)?.json_schema();
+    let mut input = if schemas { act::input_type(rules.definition, action)?.json_schema() } else { json!({}) };
     let people: Vec<String> = case.people.keys().map(ToString::to_string).collect();
     match action {
         "consent" => input["properties"]["person"]["enum"] = json!(people),
@@ -245,6 +265,10 @@ fn case_option(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, action: &st
         answered: false,
         upload: action == "file",
     })
+}
+
+fn schema(fields: &IndexMap<String, FieldDef>, outside: &Outside<'_>, language: Option<&str>) -> Json {
+    language.map_or(Json::Null, |language| input_schema(fields, outside, language))
 }
 
 /// The JSON Schema of declared input, with labels, and with the accounts that a staff field may name.

@@ -1,6 +1,7 @@
 //! The shape of scenario and cast files, and how they are read.
 
 use crate::case::Account;
+use crate::definition::compile::LINKED_CASE;
 use crate::definition::file::Localized;
 use crate::definition::{Definition, Mistake, Mistakes, shape};
 use crate::ids::{AccountId, uuid_v7};
@@ -350,9 +351,6 @@ impl Cast {
             .collect()
     }
 }
-
-/// What scenarios and workflows call another case that acts on this one.
-pub const LINKED_CASE: &str = "linked_case";
 
 /// 2026-01-01T00:00:00Z, the moment that made-up ids carry.
 const EPOCH_MS: u64 = 1_767_225_600_000;

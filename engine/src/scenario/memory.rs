@@ -3,15 +3,16 @@
 use super::play::{Door, Played, Request};
 use crate::calendar::Calendar;
 use crate::case::advance::{clock_step, command_step, follow};
+use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Decision;
 use crate::case::event::Event;
-use crate::case::options::{ActionOption, options};
+use crate::case::options::allowed;
 use crate::case::refusal::Refusals;
-use crate::case::{Account, Case, Outside, Policy, Rules, sha256};
+use crate::case::{Account, Case, Outside, Policy, Rules, clock, sha256};
 use crate::definition::Definition;
 use crate::ids::{CaseId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One case in memory.
 pub struct MemoryDoor<'a> {
@@ -24,19 +25,55 @@ pub struct MemoryDoor<'a> {
     numbers: BTreeMap<(String, i32), u32>,
     commits: u64,
     log: Vec<Event>,
+    since: Since,
+}
+
+/// What nobody has looked at yet, and the latest consequences.
+#[derive(Default)]
+struct Since {
+    /// How many events were looked at.
+    looked_at: usize,
+    notices: Vec<Notice>,
+    deadlines: Vec<clock::Run>,
+    work: Vec<WorkItem>,
 }
 
 impl<'a> MemoryDoor<'a> {
     /// A door to a case that is not open yet.
     #[must_use]
     pub fn new(definition: &'a Definition, policy: Policy, calendar: &'a Calendar, accounts: Vec<Account>) -> Self {
-        Self { definition, policy, calendar, previous: None, accounts, case: Case::default(), numbers: BTreeMap::new(), commits: 0, log: Vec::new() }
+        Self {
+            definition,
+            policy,
+            calendar,
+            previous: None,
+            accounts,
+            case: Case::default(),
+            numbers: BTreeMap::new(),
+            commits: 0,
+            log: Vec::new(),
+            since: Since::default(),
+        }
     }
 
     /// Loads a newer calendar: what is open is counted anew before the next command.
     pub fn load_calendar(&mut self, calendar: &'a Calendar) {
         self.previous = Some(self.calendar);
         self.calendar = calendar;
+    }
+
+    /// Everything that happened since this was last asked, and the case as it stands. What the clock did before a
+    /// command that was refused is no part of the refusal, and is told here alone.
+    pub fn take(&mut self) -> Played {
+        let new = self.log.iter().skip(self.since.looked_at).cloned().collect();
+        self.since.looked_at = self.log.len();
+        Played {
+            case: self.case.clone(),
+            events: new,
+            notices: std::mem::take(&mut self.since.notices),
+            deadlines: self.since.deadlines.clone(),
+            work: self.since.work.clone(),
+        }
     }
 
     /// The case as it stands.
@@ -89,6 +126,9 @@ impl Door for MemoryDoor<'_> {
                 Ok(consequences) => {
                     self.case = decision.case;
                     self.log.extend(decision.events.iter().cloned());
+                    self.since.notices.extend(consequences.notices.iter().cloned());
+                    self.since.deadlines.clone_from(&consequences.deadlines);
+                    self.since.work.clone_from(&consequences.work);
                     played.events.extend(decision.events);
                     played.notices.extend(consequences.notices);
                     played.deadlines = consequences.deadlines;
@@ -106,10 +146,10 @@ impl Door for MemoryDoor<'_> {
         Ok(Ok(played))
     }
 
-    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, String> {
+    fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, String> {
         let rules = Rules { definition: self.definition, policy: &self.policy, calendar: self.calendar };
-        // Options are asked without chance: nothing is decided, so no id is made.
+        // Nothing is decided, so no id is made and no chance is needed.
         let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true, log: &self.log };
-        Ok(options(rules, case, &outside, ""))
+        Ok(allowed(rules, case, &outside))
     }
 }

@@ -2,11 +2,18 @@
 //! material; each step takes the same road as a person's command.
 //!
 //! `file` is their shape, `play` plays them through a [`Door`]; [`MemoryDoor`] is the pure one, without a database.
+//! `rehearsal` plays a whole scenario there, `record` writes down exactly what it did, `coverage` counts what scenarios
+//! take of their workflow.
 
+pub mod coverage;
 pub mod file;
 mod memory;
 pub mod play;
+pub mod record;
+pub mod rehearsal;
 
+pub use coverage::Coverage;
 pub use file::{Cast, Scenario};
 pub use memory::MemoryDoor;
 pub use play::{Door, FileToStore, Played, Player, Request, StepReport};
+pub use rehearsal::Rehearsal;

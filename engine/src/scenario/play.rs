@@ -1,13 +1,13 @@
 //! Playing a scenario through a door, step by step, and holding it against what it expects.
 
-use super::file::{Cast, Expect, LINKED_CASE, Scenario, StepFile, seed_of};
+use super::file::{Cast, Expect, Scenario, StepFile, seed_of};
 use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Command;
 use crate::case::event::{Event, What};
-use crate::case::options::ActionOption;
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
+use crate::definition::compile::LINKED_CASE;
 use crate::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
 use indexmap::IndexMap;
@@ -69,11 +69,11 @@ pub trait Door {
     /// Inner: refusals. Outer: a fault.
     fn submit(&mut self, request: Request) -> Result<Result<Played, Refusals>, Self::Error>;
 
-    /// What an account could do in a case that is up to date at `now`.
+    /// The actions that are open to an account in a case that is up to date at `now`.
     ///
     /// # Errors
     /// A fault.
-    fn options(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<Vec<ActionOption>, Self::Error>;
+    fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, Self::Error>;
 }
 
 /// One step, for whoever watches.
@@ -98,6 +98,8 @@ pub struct Player<'a> {
     state: Option<Case>,
     people: BTreeMap<String, PersonId>,
     files: BTreeMap<String, FileId>,
+    /// The last event of each name that a step may call by `$event.NAME`.
+    events: BTreeMap<String, u64>,
     next: usize,
 }
 
@@ -107,7 +109,7 @@ impl<'a> Player<'a> {
     pub fn new(scenario: &'a Scenario, definition: &'a Definition, accounts: &'a IndexMap<String, Account>) -> Self {
         let mut accounts = accounts.clone();
         accounts.entry(LINKED_CASE.to_owned()).or_insert_with(Cast::linked_case);
-        Self { scenario, definition, accounts, case: None, state: None, people: BTreeMap::new(), files: BTreeMap::new(), next: 0 }
+        Self { scenario, definition, accounts, case: None, state: None, people: BTreeMap::new(), files: BTreeMap::new(), events: BTreeMap::new(), next: 0 }
     }
 
     /// The case, once it is open.
@@ -143,6 +145,7 @@ impl<'a> Player<'a> {
         if let Ok(played) = &outcome {
             self.case = played.case.id;
             for event in &played.events {
+                self.events.extend(called(&played.case, event).map(|name| (name, event.seq)));
                 if let (What::PersonRecorded { person, .. }, Some(name)) = (&event.what, &step.person) {
                     self.people.insert(name.clone(), *person);
                 }
@@ -179,6 +182,10 @@ impl<'a> Player<'a> {
         Ok(match value {
             Json::String(text) => match text.strip_prefix('$') {
                 None => value.clone(),
+                Some(name) if name.starts_with("event.") => {
+                    let seq = self.events.get(&name["event.".len()..]);
+                    json!(*seq.ok_or_else(|| format!("`${name}` has not happened so far"))?)
+                }
                 Some(name) => {
                     let id = self
                         .people
@@ -256,8 +263,7 @@ impl<'a> Player<'a> {
     pub fn open_to<D: Door>(&self, case: &Case, now: DateTime<FixedOffset>, door: &mut D) -> Result<BTreeMap<&str, BTreeSet<String>>, String> {
         let mut out = BTreeMap::new();
         for (name, account) in &self.accounts {
-            let options = door.options(case, now, account).map_err(|e| e.to_string())?;
-            out.insert(name.as_str(), options.into_iter().filter(|o| o.allowed).map(|o| o.action).collect());
+            out.insert(name.as_str(), door.allowed(case, now, account).map_err(|e| e.to_string())?);
         }
         Ok(out)
     }
@@ -378,8 +384,23 @@ fn listed(names: &BTreeSet<&str>) -> String {
     if names.is_empty() { "nobody".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
 }
 
+/// The name by which a scenario calls an event: `mediation.accept`, `mediation.assent`, `clock.mediation_limit`,
+/// `case.record`, `case.serve`, `case.consent`.
+fn called(case: &Case, event: &Event) -> Option<String> {
+    let kind = |id| case.proceedings.get(id).map(|p| p.kind.clone());
+    Some(match &event.what {
+        What::Moved(moved) => format!("{}.{}", moved.kind, moved.transition),
+        What::Assented { proceeding, .. } => format!("{}.assent", kind(proceeding)?),
+        What::DeadlineFired { run, .. } => format!("clock.{}", run.deadline),
+        What::Recorded { .. } => "case.record".to_owned(),
+        What::ServiceRecorded { .. } => "case.serve".to_owned(),
+        What::Consented { .. } => "case.consent".to_owned(),
+        _ => return None,
+    })
+}
+
 /// The code as written in files and answers.
-fn code(code: Code) -> String {
+pub(super) fn code(code: Code) -> String {
     serde_json::to_value(code).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

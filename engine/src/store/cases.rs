@@ -1,6 +1,6 @@
 //! Reading and writing a case: the only place where rows become a case and a decision becomes rows.
 
-use super::rows::{case, case_access, case_key, deadline, document, event, letter, number, value, word, work};
+use super::rows::{case, case_access, case_key, deadline, document, errand, event, letter, number, source, value, word, work};
 use super::seal::SealKey;
 use super::{StoreError, from_ms, ms};
 use crate::case::consequences::{Consequences, Notice, WorkItem};
@@ -61,10 +61,14 @@ pub(crate) async fn load<C: ConnectionTrait>(db: &C, master: &SealKey, row: case
             case.vault.insert(id, value);
         }
     }
-    for e in event::Entity::find().filter(event::Column::CaseId.eq(&row.id)).order_by_asc(event::Column::Seq).all(db).await? {
-        evolve::evolve(&mut case, &read_event(&e)?);
-    }
+    evolve::fold(&mut case, &log(db, &row.id).await?);
     Ok(Loaded { case, row, key })
+}
+
+/// All events of a case, in order.
+pub(crate) async fn log<C: ConnectionTrait>(db: &C, id: &str) -> Result<Vec<Event>, StoreError> {
+    let rows = event::Entity::find().filter(event::Column::CaseId.eq(id)).order_by_asc(event::Column::Seq).all(db).await?;
+    rows.iter().map(read_event).collect()
 }
 
 /// An event out of its row.
@@ -147,6 +151,18 @@ pub fn chain(previous: &str, body: &Json) -> Option<String> {
     Some(sha256(format!("{previous}\n{canonical}").as_bytes()))
 }
 
+/// Keeps a text by its digest, for as long as the database lives.
+pub(crate) async fn pin<C: ConnectionTrait>(db: &C, kind: &str, name: &str, digest: &str, body: &str) -> Result<(), StoreError> {
+    let row = source::ActiveModel {
+        digest: Set(digest.to_owned()),
+        kind: Set(kind.to_owned()),
+        name: Set(name.to_owned()),
+        body: Set(body.to_owned()),
+    };
+    source::Entity::insert(row).on_conflict_do_nothing_on([source::Column::Digest]).exec_without_returning(db).await?;
+    Ok(())
+}
+
 /// The next number of a series.
 pub(crate) async fn draw<C: ConnectionTrait>(db: &C, series: &str, year: i32) -> Result<u32, StoreError> {
     let new = number::ActiveModel { series: Set(series.to_owned()), year: Set(i64::from(year)), last: Set(0) };
@@ -206,6 +222,7 @@ pub(crate) async fn write<C: ConnectionTrait>(db: &C, commit: &Commit<'_>) -> Re
     write_deadlines(db, &id, &consequences.deadlines, commit.before.is_some()).await?;
     write_work(db, &id, &consequences.work, commit.before.is_some()).await?;
     write_letters(db, commit, &id).await?;
+    write_errands(db, commit, &id).await?;
     for d in &consequences.documents {
         let body = serde_json::to_vec(&d.data).unwrap_or_default();
         let sealed = key.seal(&body, &format!("{id}/{}/{}", d.form, d.seq));
@@ -250,7 +267,8 @@ fn summary(commit: &Commit<'_>, head: String) -> case::Model {
         opened_at: case.opened_at.map_or(0, |at| ms(at.to_utc())),
         updated_at: ms(commit.now.to_utc()),
         due_at: due.filter(|_| open).map_or(NO_DUE, ms),
-        acts_at: wakes.filter(|_| open).min().map(ms),
+        // An ended case may still be waked: by a deadline that lives in a final state.
+        acts_at: wakes.min().map(ms),
     }
 }
 
@@ -300,11 +318,50 @@ async fn write_work<C: ConnectionTrait>(db: &C, id: &str, items: &[WorkItem], re
     Ok(())
 }
 
+async fn write_errands<C: ConnectionTrait>(db: &C, commit: &Commit<'_>, id: &str) -> Result<(), StoreError> {
+    for errand in &commit.consequences.errands {
+        let row = errand::ActiveModel {
+            case_id: Set(id.to_owned()),
+            id: Set(errand.id.clone()),
+            state: Set("waiting".to_owned()),
+            attempts: Set(0),
+            next_at: Set(ms(commit.now.to_utc())),
+            problem: Set(None),
+            sealed: Set(commit.key.seal(&serde_json::to_vec(errand).unwrap_or_default(), &errand.id)),
+        };
+        errand::Entity::insert(row).exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// Calls a letter back. One that has not left yet never will.
+///
+/// # Returns
+/// Whether it had not left.
+async fn call_back<C: ConnectionTrait>(db: &C, case: &str, id: &str) -> Result<bool, StoreError> {
+    let cancelled = letter::Entity::update_many()
+        .col_expr(letter::Column::State, Expr::value("cancelled"))
+        .filter(letter::Column::CaseId.eq(case))
+        .filter(letter::Column::Id.eq(id))
+        .filter(letter::Column::State.eq("waiting"))
+        .exec(db)
+        .await?;
+    Ok(cancelled.rows_affected > 0)
+}
+
 async fn write_letters<C: ConnectionTrait>(db: &C, commit: &Commit<'_>, id: &str) -> Result<(), StoreError> {
-    let rows: Vec<letter::ActiveModel> = commit
-        .consequences
-        .notices
-        .iter()
+    let mut needed = Vec::new();
+    for notice in &commit.consequences.notices {
+        let never_left = match &notice.recalls {
+            Some(recalled) => call_back(db, id, &recalled.id).await? && recalled.only_if_left,
+            None => false,
+        };
+        if !never_left {
+            needed.push(notice);
+        }
+    }
+    let rows: Vec<letter::ActiveModel> = needed
+        .into_iter()
         .map(|n| letter::ActiveModel {
             case_id: Set(id.to_owned()),
             id: Set(n.id.clone()),

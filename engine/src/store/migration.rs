@@ -10,7 +10,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First)]
+        vec![Box::new(First), Box::new(Errands)]
     }
 }
 
@@ -68,11 +68,41 @@ impl MigrationTrait for First {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let postgres = manager.get_database_backend() == sea_orm::DatabaseBackend::Postgres;
-        for table in TABLES {
-            let sql = if postgres { table.replace("BLOB", "BYTEA") } else { (*table).to_owned() };
-            manager.get_connection().execute_unprepared(&sql).await?;
-        }
-        Ok(())
+        create(manager, TABLES).await
     }
+}
+
+struct Errands;
+
+impl MigrationName for Errands {
+    fn name(&self) -> &'static str {
+        "m0002_errands"
+    }
+}
+
+/// Commands on their way to other cases.
+const ERRANDS: &[&str] = &[
+    "CREATE TABLE errand (case_id TEXT NOT NULL, id TEXT NOT NULL, state TEXT NOT NULL, attempts BIGINT NOT NULL, next_at BIGINT NOT NULL, \
+     problem TEXT, sealed BLOB NOT NULL, PRIMARY KEY (case_id, id))",
+    "CREATE INDEX errand_waiting ON errand (next_at) WHERE state = 'waiting'",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Errands {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        create(manager, ERRANDS).await
+    }
+}
+
+async fn create(manager: &SchemaManager<'_>, tables: &[&str]) -> Result<(), DbErr> {
+    let postgres = manager.get_database_backend() == sea_orm::DatabaseBackend::Postgres;
+    for table in tables {
+        let sql = if postgres { table.replace("BLOB", "BYTEA") } else { (*table).to_owned() };
+        manager.get_connection().execute_unprepared(&sql).await?;
+    }
+    Ok(())
 }

@@ -1,12 +1,12 @@
-//! The outbox: letters wait here from the commit that decided them until they have left.
+//! The outbox: letters, and commands for other cases, wait here from the commit that decided them until they have left.
 //!
 //! A lease is a conditional update, so that it works alike on both databases; its token fences off a worker that slept
 //! past its end. Progress here never moves a case's version.
 
-use super::rows::letter;
+use super::rows::{errand, letter};
 use super::seal::{SealKey, random};
 use super::{Store, StoreError, cases, ms};
-use crate::case::consequences::Notice;
+use crate::case::consequences::{Errand, Notice};
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -163,5 +163,54 @@ impl Store {
     pub async fn next_letter_at(&self) -> Result<Option<i64>, StoreError> {
         let row = letter::Entity::find().filter(letter::Column::State.eq("waiting")).order_by_asc(letter::Column::NextAt).one(self.db()).await?;
         Ok(row.map(|r| r.next_at))
+    }
+
+    /// Commands for other cases that are due, oldest first. No lease: each is idempotent by its id, so two who take the
+    /// same do it once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn errands_due(&self, master: &SealKey, now: DateTime<Utc>, most: u64) -> Result<Vec<(String, Errand)>, StoreError> {
+        let rows = errand::Entity::find()
+            .filter(errand::Column::State.eq("waiting"))
+            .filter(errand::Column::NextAt.lte(ms(now)))
+            .order_by_asc(errand::Column::NextAt)
+            .order_by_asc(errand::Column::Id)
+            .limit(most)
+            .all(self.db())
+            .await?;
+        let mut out = Vec::new();
+        for row in rows {
+            let key = cases::key(self.db(), master, &row.case_id).await?;
+            let opened = key.and_then(|k| k.open(&row.sealed, &row.id).ok()).and_then(|bytes| serde_json::from_slice::<Errand>(&bytes).ok());
+            match opened {
+                Some(errand) => out.push((row.case_id, errand)),
+                None => self.mark_errand(&row.case_id, &row.id, Some("it cannot be read"), None).await?,
+            }
+        }
+        Ok(out)
+    }
+
+    /// Writes down that a command for another case was answered, or that it has to be tried again at a time, or why it is given up.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn mark_errand(&self, case_id: &str, id: &str, problem: Option<&str>, again_at: Option<DateTime<Utc>>) -> Result<(), StoreError> {
+        let state = match (problem, again_at) {
+            (None, _) => "done",
+            (Some(_), Some(_)) => "waiting",
+            (Some(_), None) => "failed",
+        };
+        let mut update = errand::Entity::update_many()
+            .col_expr(errand::Column::State, Expr::value(state))
+            .col_expr(errand::Column::Problem, Expr::value(problem.map(str::to_owned)))
+            .col_expr(errand::Column::Attempts, Expr::col(errand::Column::Attempts).add(1))
+            .filter(errand::Column::CaseId.eq(case_id))
+            .filter(errand::Column::Id.eq(id));
+        if let Some(at) = again_at {
+            update = update.col_expr(errand::Column::NextAt, Expr::value(ms(at)));
+        }
+        update.exec(self.db()).await?;
+        Ok(())
     }
 }

@@ -322,6 +322,30 @@ pub mod number {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
+/// Commands on their way to other cases, sealed.
+pub mod errand {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "errand")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub case_id: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: String,
+        pub state: String,
+        pub attempts: i64,
+        pub next_at: i64,
+        pub problem: Option<String>,
+        pub sealed: Vec<u8>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
 /// Files handed in, sealed.
 pub mod file {
     use sea_orm::entity::prelude::*;

@@ -103,6 +103,20 @@ impl Store {
         rows.iter().map(|row| Ok((cases::read_event(row)?, row.hash.clone()))).collect()
     }
 
+    /// The open cases of a workflow that stand under another version than this one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn under_other_versions(&self, workflow: &str, digest: &str) -> Result<Vec<case::Model>, StoreError> {
+        Ok(case::Entity::find()
+            .filter(case::Column::Workflow.eq(workflow))
+            .filter(case::Column::IsOpen.eq(true))
+            .filter(case::Column::Definition.ne(digest))
+            .order_by_asc(case::Column::Id)
+            .all(self.db())
+            .await?)
+    }
+
     /// The deadlines of a case, each with its explanation as JSON.
     ///
     /// # Errors
@@ -197,14 +211,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn pin(&self, kind: &str, name: &str, digest: &str, body: &str) -> Result<(), StoreError> {
-        let row = source::ActiveModel {
-            digest: Set(digest.to_owned()),
-            kind: Set(kind.to_owned()),
-            name: Set(name.to_owned()),
-            body: Set(body.to_owned()),
-        };
-        source::Entity::insert(row).on_conflict_do_nothing_on([source::Column::Digest]).exec_without_returning(self.db()).await?;
-        Ok(())
+        cases::pin(self.db(), kind, name, digest, body).await
     }
 
     /// A pinned text.
