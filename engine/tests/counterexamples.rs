@@ -10,7 +10,11 @@ use std::fs;
 use std::path::Path;
 
 /// Findings of these files have no play, each for its reason.
-const WITHOUT_PLAY: [(&str, &str); 0] = [];
+const WITHOUT_PLAY: [(&str, &str); 3] = [
+    ("clock-may-stand-still.yaml", "the parent never leaves the state in which the clock runs"),
+    ("silent-wait.yaml", "the loop in it leads through the silent wait, into which no step is let"),
+    ("wait-in-a-circle.yaml", "the loop in it leads through the silent wait, into which no step is let"),
+];
 
 #[test]
 fn each_finding_about_behaviour_has_a_play_that_shows_it() {

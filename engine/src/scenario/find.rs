@@ -83,10 +83,14 @@ pub fn written(scenario: &Scenario) -> String {
     let _ = writeln!(out, "scenario: {}\nworkflow: {}\ntitle: {}", scenario.scenario, scenario.workflow, flow(&scenario.title));
     if !scenario.people.is_empty() {
         out.push_str("people:\n");
-        scenario.people.iter().for_each(|(name, person)| drop(writeln!(out, "  {name}: {}", flow(person))));
+        for (name, person) in &scenario.people {
+            let _ = writeln!(out, "  {name}: {}", flow(person));
+        }
     }
     out.push_str("steps:\n");
-    scenario.steps.iter().for_each(|step| drop(writeln!(out, "  - {}", flow(step))));
+    for step in &scenario.steps {
+        let _ = writeln!(out, "  - {}", flow(step));
+    }
     out
 }
 
@@ -184,7 +188,13 @@ impl<'a> Walk<'a> {
             }
             Aim::Endless { kind, state } => {
                 self.wanted = Some(Code::Loop);
-                let shown = self.reach(kind, state, 0);
+                let mut shown = self.reach(kind, state, 0);
+                let def = self.kind(kind)?;
+                for auto in def.transitions.values().filter(|t| t.from.contains(state)).filter_map(|t| t.auto.as_ref()) {
+                    if !self.is_shown() {
+                        shown = self.by_condition(def, auto, 0);
+                    }
+                }
                 self.shown(shown)
             }
             Aim::Breach { path } => {
@@ -208,11 +218,16 @@ impl<'a> Walk<'a> {
                 self.expect(Expect { may, states: root.into_iter().collect(), ..Expect::default() })
             }
             Aim::Round { kind, state, round } => {
+                // Steps that go round by themselves are stopped by the engine; that shows it as well.
+                self.wanted = Some(Code::Loop);
                 self.reach(kind, state, 0)?;
-                for _ in 0..2 {
-                    for step in round {
+                for step in round.iter().chain(round) {
+                    if !self.is_shown() {
                         self.take(kind, step, 0)?;
                     }
+                }
+                if self.is_shown() {
+                    return Ok(());
                 }
                 self.expect(Expect { states: IndexMap::from([(kind.clone(), state.clone())]), ..Expect::default() })
             }
@@ -267,6 +282,18 @@ impl<'a> Walk<'a> {
     /// A step that should be open, and is refused or never comes.
     fn closed(&mut self, kind: &str, name: &str) -> Walked<()> {
         let (kind, transition) = self.transition(kind, name)?;
+        if transition.opens && kind.def.root {
+            let mut step = self.blank();
+            (step.by, step.do_) = (self.accounts.keys().next().cloned(), Some("case.open".to_owned()));
+            return match self.attempt(step.clone())? {
+                Tried::Refused(refusals) => {
+                    let refused = refusals.first().map(|r| code(r.code));
+                    self.steps.push(StepFile { expect: Some(Expect { refused, ..Expect::default() }), ..step });
+                    Ok(())
+                }
+                _ => Err("the case was opened".to_owned()),
+            };
+        }
         self.open_case()?;
         for state in &transition.from {
             if self.reach(&kind.name, state, 0).is_ok() {
@@ -283,8 +310,22 @@ impl<'a> Walk<'a> {
             self.pass(Duration::days(60))?;
             return self.expect(Expect { states: here.into_iter().collect(), ..Expect::default() });
         }
-        let mut last = "nobody of the cast could even try".to_owned();
-        for step in self.commands(kind, transition)? {
+        for by in &transition.def.by {
+            if self.definition.file.sides.contains_key(by) {
+                self.person(by).ok();
+            } else if self.definition.file.seats.contains_key(by) && self.case().holder(by, None).is_none() {
+                self.seat(by, 0).ok();
+            }
+        }
+        let mut commands = self.commands(kind, transition)?;
+        if commands.is_empty() {
+            // Nobody holds what it takes: whoever comes first is refused.
+            let mut step = self.blank();
+            (step.by, step.do_) = (self.accounts.keys().next().cloned(), Some(action.clone()));
+            commands.push(step);
+        }
+        let mut last = String::new();
+        for step in commands {
             match self.attempt(step.clone())? {
                 Tried::Refused(refusals) if refusals.iter().all(|r| r.code != Code::Input) => {
                     let refused = refusals.first().map(|r| code(r.code));
