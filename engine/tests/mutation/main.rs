@@ -38,6 +38,15 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// A shipped calendar, with those that it lies over.
+fn calendar(name: &str) -> Calendar {
+    let folder = here().join("../workflows/calendars");
+    let files: Vec<PathBuf> = fs::read_dir(folder).expect("there are calendars").map(|e| e.unwrap().path()).collect();
+    let of = |file: &PathBuf| Some((file.file_stem()?.to_str()?.to_owned(), file.extension().filter(|e| *e == "yaml").map(|_| read(file))?));
+    let texts: BTreeMap<String, String> = files.iter().filter_map(of).collect();
+    Calendar::assemble(name, |wanted| texts.get(wanted).map(String::as_str), &[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
 /// A workflow with its plays, as they go unchanged.
 struct World {
     definition: Definition,
@@ -66,7 +75,7 @@ enum Fate {
 
 impl World {
     fn new(definition: Definition, cast: &Cast, scenarios: Vec<Scenario>) -> Self {
-        let calendar = Calendar::parse(&read(&here().join(format!("../workflows/calendars/{}.yaml", definition.file.calendar)))).unwrap();
+        let calendar = calendar(&definition.file.calendar);
         let mut world = Self { definition, calendar, accounts: cast.accounts(), plays: Vec::new() };
         for scenario in scenarios {
             let mut play = Play { meets: BTreeSet::new(), record: Vec::new(), scenario };
