@@ -10,7 +10,7 @@ mod operators;
 
 use heyi_engine::calendar::Calendar;
 use heyi_engine::case::{Account, Policy};
-use heyi_engine::definition::shape::Places;
+use heyi_engine::definition::shape::{self, Places};
 use heyi_engine::definition::{self, Definition, compile};
 use heyi_engine::scenario::{Cast, Rehearsal, Scenario};
 use indexmap::IndexMap;
@@ -45,6 +45,15 @@ fn calendar(name: &str) -> Calendar {
     let of = |file: &PathBuf| Some((file.file_stem()?.to_str()?.to_owned(), file.extension().filter(|e| *e == "yaml").map(|_| read(file))?));
     let texts: BTreeMap<String, String> = files.iter().filter_map(of).collect();
     Calendar::assemble(name, |wanted| texts.get(wanted).map(String::as_str), &[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
+/// A definition as it compiles. What `check` finds with it is not asked, of the file as little as of its mutants.
+fn unchecked(source: &str) -> Definition {
+    let tree = heyi_engine::yaml::read(source).unwrap_or_else(|error| panic!("{error:?}"));
+    let (json, places) = shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let (definition, mistakes) = compile::compile(serde_json::from_value(json).expect("it fits the schema"), &places);
+    assert!(mistakes.is_empty(), "{}", definition::Mistakes(mistakes));
+    definition
 }
 
 /// A workflow with its plays, as they go unchanged.
@@ -100,7 +109,7 @@ impl World {
 
     fn shipped(name: &str) -> Self {
         let folder = here().join("../workflows").join(name);
-        let definition = definition::load(&read(&folder.join("workflow.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let definition = unchecked(&read(&folder.join("workflow.yaml")));
         let cast = match fs::read_to_string(folder.join("cast.yaml")) {
             Ok(source) => Cast::parse(&source).unwrap_or_else(|mistakes| panic!("{mistakes}")),
             Err(_) => Cast::of(&definition),
