@@ -729,7 +729,7 @@ impl Compiler<'_> {
         }
         let people: Vec<String> = def.by.iter().filter(|by| *by != LINKED_CASE).cloned().collect();
         self.who(d, &format!("{key}.by"), &people, Some(&kind.def));
-        for (i, side) in def.affects.iter().enumerate().filter(|(_, s)| !d.file.sides.contains_key(*s)) {
+        for (i, side) in def.affects.iter().flatten().enumerate().filter(|(_, s)| !d.file.sides.contains_key(*s)) {
             self.unknown(&format!("{key}.affects[{i}]"), "side", side, d.file.sides.keys().map(String::as_str));
         }
         if def.at_most == Some(0) {
