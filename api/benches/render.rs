@@ -13,12 +13,17 @@ fn shape() -> Shape {
     let field = |name: &str, ty| Field { name: name.to_owned(), ty, optional: true };
     Shape {
         kind: "acceptance".to_owned(),
-        fields: vec![field("number", FieldType::Text), field("accepted_on", FieldType::Date), field("finish_by", FieldType::Date)],
+        fields: vec![
+            field("number", FieldType::Text),
+            field("accepted_on", FieldType::Date),
+            field("finish_by", FieldType::Date),
+            field("materials_by", FieldType::Date),
+        ],
     }
 }
 
 fn notice(language: &str) -> NoticeView {
-    let data = json!({"number": "医调受〔2026〕12号", "accepted_on": "2026-03-02", "finish_by": "2026-04-14"});
+    let data = json!({"number": "医调受〔2026〕12号", "accepted_on": "2026-03-02", "finish_by": "2026-04-14", "materials_by": "2026-03-09"});
     NoticeView {
         kind: "acceptance".to_owned(),
         code: "N05".to_owned(),
@@ -33,6 +38,7 @@ fn notice(language: &str) -> NoticeView {
         issued_on: "2026-03-02".to_owned(),
         data: data.as_object().cloned().unwrap_or_default(),
         correction_of: None,
+        paper: false,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::mail::{Failure, Invitation, Mail};
 use crate::state::{App, engine_account};
-use crate::templates::{NoticeView, Recipient};
+use crate::templates::{NoticeView, Recipient, Rendered};
 use heyi_engine::case::consequences::{Errand, Notice};
 use heyi_engine::case::decide::Command;
 use heyi_engine::case::event::Who;
@@ -64,11 +64,8 @@ async fn attempt(app: &App, leased: &Leased) -> Attempt {
     }
 }
 
-/// A letter as a mail.
-///
-/// # Errors
-/// Why it cannot be written, without personal data.
-pub fn mail(app: &App, notice: &Notice) -> Result<Mail, String> {
+/// A letter in words: as a mail, or as it is printed.
+fn in_words(app: &App, notice: &Notice, paper: bool) -> Result<Rendered, String> {
     let (side, role) = match notice.recipient.who {
         Who::Person(_) => (Some(notice.recipient.as_.clone()), None),
         _ => (None, Some(notice.recipient.as_.clone())),
@@ -83,8 +80,25 @@ pub fn mail(app: &App, notice: &Notice) -> Result<Mail, String> {
         issued_on: notice.at.date_naive().to_string(),
         data: notice.data.clone(),
         correction_of: notice.correction_of.clone(),
+        paper,
     };
-    let rendered = app.templates.render(&view).map_err(|e| e.to_string())?;
+    app.templates.render(&view).map_err(|e| e.to_string())
+}
+
+/// The words of a letter as they are printed: without what only a mail says of itself.
+///
+/// # Errors
+/// Why it cannot be written, without personal data.
+pub fn printed(app: &App, notice: &Notice) -> Result<String, String> {
+    Ok(in_words(app, notice, true)?.text)
+}
+
+/// A letter as a mail.
+///
+/// # Errors
+/// Why it cannot be written, without personal data.
+pub fn mail(app: &App, notice: &Notice) -> Result<Mail, String> {
+    let rendered = in_words(app, notice, false)?;
     let to_address = notice.recipient.email.clone().ok_or("the recipient has no address")?;
     let invitation = notice.invitation.as_ref().map(|i| Invitation {
         uid: notice.id.clone(),

@@ -3,19 +3,24 @@
 //! Here: which frozen field stands where on the form, and what a package holds. Not here: how a page looks
 //! (`documents`), how a package is signed (`package`).
 
-use crate::documents::{AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature, SignatureKind, render_agreement};
+use crate::deliver;
+use crate::documents::{
+    AgreementDocument, AgreementInstalment, AgreementParty, AgreementShare, AgreementSignature, NoticeDocument, NoticeLanguage, SignatureKind,
+    render_agreement, render_notice,
+};
 use crate::package::{self, PackageFile, PackageInput};
 use crate::state::App;
 use chrono::NaiveDate;
+use heyi_engine::case::consequences::Notice;
 use heyi_engine::case::sha256;
-use heyi_engine::ids::CaseId;
+use heyi_engine::ids::{CaseId, uuid_v7};
+use heyi_engine::store::seal::random;
 use heyi_engine::store::StoreError;
 use heyi_engine::store::cases::Loaded;
 use heyi_engine::store::rows::{document, export};
 use heyi_engine::submit::{CaseRules, SubmitError};
 use heyi_engine::value::{Money, canonical_json};
 use serde_json::{Map, Value as Json, json};
-use uuid::Uuid;
 
 /// Why something cannot be printed or handed over.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +75,47 @@ fn render(app: &App, rules: &CaseRules, data: &Map<String, Json>) -> Result<Vec<
     // Setting a page keeps a processor busy, so it does not run among the tasks that wait for the network.
     let rendered = tokio::task::block_in_place(|| render_agreement(&document, &app.documents)).map_err(|e| FormError::Print(e.to_string()))?;
     Ok(rendered.pdf)
+}
+
+/// Prints a letter with its receipt of service.
+///
+/// # Errors
+/// When it cannot be put into words or printed.
+pub fn print_notice(app: &App, rules: &CaseRules, notice: &Notice) -> Result<Vec<u8>, FormError> {
+    let language = NoticeLanguage::of(&notice.recipient.language);
+    let committee = app.committee();
+    let title = rules.definition.file.notices.get(&notice.kind).and_then(|n| n.title.get(language.tag()));
+    let document = NoticeDocument {
+        language,
+        committee: one_line(committee.name.in_language(language.tag())),
+        phone: one_line(&committee.phone),
+        address: one_line(&committee.address),
+        title: capitalised(&one_line(title.unwrap_or(&notice.kind))),
+        code: one_line(&notice.code),
+        reference: one_line(&notice.reference),
+        number: number(&notice.id),
+        addressee: one_line(&notice.recipient.name),
+        // What people type may hold tabs; paper has none.
+        text: deliver::printed(app, notice).map_err(FormError::Print)?.replace('\t', " "),
+        issued_on: notice.at.date_naive(),
+    };
+    let rendered = tokio::task::block_in_place(|| render_notice(&document, &app.documents)).map_err(|e| FormError::Print(e.to_string()))?;
+    Ok(rendered.pdf)
+}
+
+/// The number of a letter within its case, out of `{case}.{event}.{number}`.
+fn number(id: &str) -> String {
+    id.split_once('.').map_or(id, |(_, rest)| rest).to_owned()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A title as it stands above a letter: workflows write it as it stands in a sentence.
+fn capitalised(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
 fn text(data: &Map<String, Json>, field: &str) -> Option<String> {
@@ -228,7 +274,7 @@ pub async fn export(app: &App, case: CaseId, recipient: package::Recipient) -> R
     };
     let bytes = package::build(input).map_err(|e| FormError::Print(e.to_string()))?;
     let digest = sha256(&bytes);
-    let id = Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, u64::try_from(app.engine.now().timestamp()).unwrap_or(0), 0)).to_string();
+    let id = uuid_v7(u64::try_from(app.engine.now().timestamp_millis()).unwrap_or(0), &random()).to_string();
     let model = export::Model {
         case_id: case.to_string(),
         id: id.clone(),

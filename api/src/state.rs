@@ -13,7 +13,6 @@ use heyi_engine::library::Library;
 use heyi_engine::store::seal::{SealKey, random};
 use heyi_engine::store::{Store, StoreError};
 use heyi_engine::submit::{Clock, Engine};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 

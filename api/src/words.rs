@@ -29,7 +29,7 @@ const SHIPPED: [&str; 2] = [include_str!("../../templates/words/zh-CN.toml"), in
 pub const TERMS: [&str; 9] = ["and", "engine", "case.record", "case.person", "case.consent", "case.seat", "case.serve", "case.file", "case.assent"];
 
 /// Names that the text of a refusal may use.
-const REFUSAL_NAMES: [&str; 18] = [
+const REFUSAL_NAMES: [&str; 20] = [
     "what",
     "title",
     "field",
@@ -40,6 +40,7 @@ const REFUSAL_NAMES: [&str; 18] = [
     "did_you_mean",
     "earliest",
     "erased",
+    "events",
     "expected",
     "first_day",
     "last_day",
@@ -48,6 +49,7 @@ const REFUSAL_NAMES: [&str; 18] = [
     "proceeding",
     "reason",
     "wanted",
+    "with",
 ];
 
 /// The name under which the text of "the asker may not know" stands.
@@ -77,10 +79,13 @@ pub fn refusal_name(code: Code) -> &'static str {
         Code::WouldPark => "would_park",
         Code::Loop => "loop",
         Code::Calendar => "calendar",
+        Code::Conflict => "conflict",
+        Code::Invariant => "invariant",
+        Code::Amend => "amend",
     }
 }
 
-const REFUSALS: [&str; 21] = [
+const REFUSALS: [&str; 24] = [
     "unknown_action",
     "proceeding",
     "state",
@@ -101,6 +106,9 @@ const REFUSALS: [&str; 21] = [
     "would_park",
     "loop",
     "calendar",
+    "conflict",
+    "invariant",
+    "amend",
     WITHHELD,
 ];
 

@@ -21,7 +21,7 @@ fn text(json: &Json) -> &str {
 /// One line of the matrix: method, path as described, address, body.
 type Route = (Method, &'static str, String, Option<Json>);
 
-fn routes(case: &str, file: &str, export: &str) -> Vec<Route> {
+fn routes(case: &str, file: &str, export: &str, notice: &str) -> Vec<Route> {
     let get = |path: &'static str, address: String| (Method::GET, path, address, None);
     let post = |path: &'static str, address: String, body: Json| (Method::POST, path, address, Some(body));
     let here = format!("/api/v1/cases/{case}");
@@ -32,12 +32,14 @@ fn routes(case: &str, file: &str, export: &str) -> Vec<Route> {
         get("/.well-known/heyi-key.pem", "/.well-known/heyi-key.pem".to_owned()),
         get("/api/v1/workflows", "/api/v1/workflows".to_owned()),
         get("/api/v1/workflows/{name}", "/api/v1/workflows/medical-dispute".to_owned()),
+        get("/api/v1/workflows/{name}/graph.svg", "/api/v1/workflows/medical-dispute/graph.svg?kind=mediation".to_owned()),
         get("/api/v1/cases", "/api/v1/cases".to_owned()),
         post("/api/v1/cases", "/api/v1/cases".to_owned(), json!({"workflow": "medical-dispute"})),
         get("/api/v1/cases/{id}", here.clone()),
         get("/api/v1/cases/{id}/events", format!("{here}/events")),
         get("/api/v1/cases/{id}/deadlines", format!("{here}/deadlines")),
         get("/api/v1/cases/{id}/notices", format!("{here}/notices")),
+        get("/api/v1/cases/{id}/notices/{notice}", format!("{here}/notices/{notice}.pdf")),
         get("/api/v1/cases/{id}/work", format!("{here}/work")),
         get("/api/v1/cases/{id}/actions", format!("{here}/actions")),
         post("/api/v1/cases/{id}/actions/{action}", format!("{here}/actions/case.record"), json!({"input": {"department": "骨科"}})),
@@ -72,7 +74,10 @@ async fn every_route_for_every_role_as_reviewed() {
     let read = app.get("director", &format!("/api/v1/cases/{case}")).await.expect(200);
     let file = text(&read["files"][0]["id"]).to_owned();
     let export = app.post("director", &format!("/api/v1/cases/{case}/exports"), &json!({"recipient": "notary"})).await.expect(201);
-    let routes = routes(&case, &file, text(&export["id"]));
+    // A letter to the patient side.
+    let letters = app.get("director", &format!("/api/v1/cases/{case}/notices")).await.expect(200);
+    let letter = letters["items"].as_array().unwrap().iter().find(|l| l["as"] == "patient_side").expect("a letter to the patient side");
+    let routes = routes(&case, &file, text(&export["id"]), text(&letter["id"]));
 
     let described = app.send(app.request(Method::GET, None, "/openapi.json")).await.expect(200);
     let described: BTreeSet<String> = described["paths"]
@@ -216,5 +221,19 @@ async fn whoever_belongs_to_one_case_sees_that_one_and_no_more_of_it_than_is_the
     assert!(of_wang.iter().all(|l| l["state"] == "sent"));
     assert!(of_wang.iter().any(|l| text(&l["letter"]["text"]).contains("王某")));
     assert!(of_clinic.iter().all(|l| l["letter"].is_null() && l["proof"].is_null()), "{of_clinic:?}");
+
+    // On paper likewise: for staff and the recipient, and for nobody else not even that there is such a letter.
+    let own = of_wang.iter().find(|l| text(&l["letter"]["text"]).contains("王某")).expect("a letter to 王某");
+    for who in ["clerk", "wang"] {
+        let pdf = app.get(who, text(&own["letter"]["url"])).await;
+        assert_eq!((pdf.status, pdf.header("content-type")), (200, "application/pdf"), "{who}");
+        assert!(pdf.bytes.starts_with(b"%PDF-"), "{who}");
+    }
+    for who in ["clinic", "judge"] {
+        app.get(who, text(&own["letter"]["url"])).await.problem(404, "not_found");
+    }
+    let elsewhere = text(&own["letter"]["url"]).replace(&mine, &other);
+    app.get("clerk", &elsewhere).await.problem(404, "not_found");
+    app.get("clerk", text(&own["letter"]["url"]).trim_end_matches(".pdf")).await.problem(404, "not_found");
     app.stop().await;
 }

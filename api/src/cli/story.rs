@@ -127,6 +127,10 @@ impl Teller<'_> {
             What::DeadlineFired { run, .. } => {
                 format!("{}{}", self.deadline(&run.deadline), pick("届满，转为待办", " is over: somebody has to look"))
             }
+            What::Sent { to, .. } => return Some(format!("{}{}", pick("转送另案：", "a message goes to case "), to.reference())),
+            What::Undone { event, .. } => format!("{} #{event}", pick("撤销步骤", "takes back step")),
+            What::Corrected { event, .. } => format!("{} #{event}", pick("更正步骤", "corrects step")),
+            What::Migrated { .. } => pick("转入新版流程", "moves the case to the newer procedure"),
             What::CalendarChanged { .. } => pick("按新公布的放假安排重新计算期限", "deadlines are counted anew by the new calendar"),
         };
         let staff = |by: &Account| self.definition.file.roles.get(&by.role).is_some_and(|r| r.keys_in);

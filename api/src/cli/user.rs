@@ -4,8 +4,9 @@ use super::{Failure, Outcome, Place};
 use crate::state::{App, Mode};
 use clap::{Args, Subcommand};
 use heyi_engine::case::Account;
-use heyi_engine::ids::AccountId;
+use heyi_engine::ids::{AccountId, uuid_v7};
 use heyi_engine::store::accounts::Token;
+use heyi_engine::store::seal::random;
 use serde_json::json;
 
 /// Manage accounts.
@@ -60,9 +61,9 @@ impl User {
         if !["zh-CN", "en"].contains(&args.language.as_str()) {
             return Err(Failure::usage(format!("there are no letters in `{}`: write zh-CN or en", args.language)));
         }
-        let stamp = uuid::Timestamp::now(uuid::NoContext);
+        let now = u64::try_from(app.engine.now().timestamp_millis()).unwrap_or(0);
         let account = Account {
-            id: AccountId::new(uuid::Uuid::new_v7(stamp)),
+            id: AccountId::new(uuid_v7(now, &random())),
             role: args.role,
             name: args.name,
             organisation: args.organisation,

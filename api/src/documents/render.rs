@@ -4,6 +4,7 @@
 //! packages, no clock. Not here: what is in the data (`agreement`) and what the template gets of it (`view`).
 
 use chrono::{Datelike, NaiveDate};
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 use typst::diag::{FileError, FileResult, SourceDiagnostic};
@@ -17,7 +18,7 @@ use typst_pdf::{PdfOptions, PdfStandard, PdfStandards, Timestamp};
 
 use super::agreement::AgreementDocument;
 use super::numerals::AmountError;
-use super::templates::Templates;
+use super::templates::{Template, Templates};
 use super::view::AgreementView;
 
 /// The offset of Chinese legal time (UTC+8) in minutes.
@@ -87,8 +88,8 @@ pub enum DocumentError {
     #[error("{0}")]
     Contradiction(&'static str),
     /// The template has a mistake; warnings count as mistakes. Values of the case are masked in the text.
-    #[error("the template documents/agreement.typ failed: {0}")]
-    Template(String),
+    #[error("the template {0} failed: {1}")]
+    Template(&'static str, String),
     /// The page was laid out, but could not be written as PDF/A-2a with PDF/UA-1.
     #[error("the document does not reach PDF/A-2a with PDF/UA-1: {0}")]
     Archive(String),
@@ -111,31 +112,43 @@ pub fn check_agreement(document: &AgreementDocument, templates: &Templates) -> R
 /// ```
 pub fn render_agreement(document: &AgreementDocument, templates: &Templates) -> Result<Rendered, DocumentError> {
     check_agreement(document, templates)?;
-    let mask = Mask(document.texts().into_iter().map(|(_, text, _)| text).collect());
-    let view = serde_json::to_value(AgreementView::new(document)?);
-    let inputs = view.and_then(serde_json::from_value::<Dict>).map_err(|_| inputs_failed())?;
-    let day = document.effective_on;
-    let world = TemplateWorld::new(templates, inputs, day).ok_or_else(unprintable_date)?;
+    let values = document.texts().into_iter().map(|(_, text, _)| text).collect();
+    print(templates.agreement(), templates, values, &AgreementView::new(document)?, document, document.effective_on)
+}
+
+/// Sets `view` with `template`. `values` are what messages must not repeat, `frozen` and `day` what the file is known by.
+pub(super) fn print(
+    template: &Template,
+    templates: &Templates,
+    values: Vec<&str>,
+    view: &impl Serialize,
+    frozen: &impl Serialize,
+    day: NaiveDate,
+) -> Result<Rendered, DocumentError> {
+    let mask = Mask(values);
+    let inputs_failed = || DocumentError::Template(template.file, "the inputs could not be handed over".into());
+    let inputs = serde_json::to_value(view).and_then(serde_json::from_value::<Dict>).map_err(|_| inputs_failed())?;
+    let frozen = serde_json::to_vec(frozen).map_err(|_| inputs_failed())?;
+    let world = TemplateWorld::new(template, templates, inputs, day).ok_or_else(unprintable_date)?;
     let compiled = typst::compile::<PagedDocument>(&world);
     comemo::evict(CACHE_AGE);
     let pages = match compiled.output {
         Ok(pages) => pages,
-        Err(found) => return Err(DocumentError::Template(mask.describe(&world, &found))),
+        Err(found) => return Err(DocumentError::Template(template.file, mask.describe(&world, &found))),
     };
     if !compiled.warnings.is_empty() {
-        return Err(DocumentError::Template(mask.describe(&world, &compiled.warnings)));
+        return Err(DocumentError::Template(template.file, mask.describe(&world, &compiled.warnings)));
     }
-    let options = pdf_options(document, templates, day)?;
+    let options = pdf_options(template, &frozen, day)?;
     let written = typst_pdf::pdf(&pages, &options);
     comemo::evict(CACHE_AGE);
     let pdf = written.map_err(|found| DocumentError::Archive(mask.describe(&world, &found)))?;
-    Ok(Rendered { pdf, pages: pages.pages().len(), template_sha256: templates.agreement_sha256().to_owned() })
+    Ok(Rendered { pdf, pages: pages.pages().len(), template_sha256: template.sha256.clone() })
 }
 
 /// Nothing in here may depend on the moment of rendering.
-fn pdf_options(document: &AgreementDocument, templates: &Templates, day: NaiveDate) -> Result<PdfOptions, DocumentError> {
-    let frozen = serde_json::to_vec(document).map_err(|_| inputs_failed())?;
-    let ident = hex(&Sha256::new().chain_update(templates.agreement_sha256()).chain_update(frozen).finalize());
+fn pdf_options(template: &Template, frozen: &[u8], day: NaiveDate) -> Result<PdfOptions, DocumentError> {
+    let ident = hex(&Sha256::new().chain_update(&template.sha256).chain_update(frozen).finalize());
     let timestamp = datetime(day).and_then(|at| Timestamp::new_local(at, CHINA_OFFSET_MINUTES)).ok_or_else(unprintable_date)?;
     let standards =
         PdfStandards::new(&[PdfStandard::A_2a, PdfStandard::Ua_1]).map_err(|refusal| DocumentError::Archive(refusal.message().to_string()))?;
@@ -153,11 +166,7 @@ fn datetime(day: NaiveDate) -> Option<Datetime> {
 }
 
 fn unprintable_date() -> DocumentError {
-    DocumentError::Contradiction("effective_on is not a date that a PDF can carry")
-}
-
-fn inputs_failed() -> DocumentError {
-    DocumentError::Template("the inputs could not be handed over".into())
+    DocumentError::Contradiction("the day of the document is not a date that a PDF can carry")
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
@@ -166,15 +175,16 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// All that typst can reach while rendering.
 struct TemplateWorld<'a> {
+    template: &'a Template,
     templates: &'a Templates,
     library: LazyHash<Library>,
     today: Datetime,
 }
 
 impl<'a> TemplateWorld<'a> {
-    fn new(templates: &'a Templates, inputs: Dict, today: NaiveDate) -> Option<Self> {
+    fn new(template: &'a Template, templates: &'a Templates, inputs: Dict, today: NaiveDate) -> Option<Self> {
         let library = LazyHash::new(Library::builder().with_inputs(inputs).build());
-        Some(Self { templates, library, today: datetime(today)? })
+        Some(Self { template, templates, library, today: datetime(today)? })
     }
 }
 
@@ -188,11 +198,11 @@ impl World for TemplateWorld<'_> {
     }
 
     fn main(&self) -> FileId {
-        self.templates.agreement().id()
+        self.template.source.id()
     }
 
     fn source(&self, id: FileId) -> FileResult<Source> {
-        if id == self.main() { Ok(self.templates.agreement().clone()) } else { Err(FileError::AccessDenied) }
+        if id == self.main() { Ok(self.template.source.clone()) } else { Err(FileError::AccessDenied) }
     }
 
     fn file(&self, _: FileId) -> FileResult<Bytes> {
@@ -216,7 +226,7 @@ impl Mask<'_> {
     fn describe(&self, world: &TemplateWorld<'_>, found: &[SourceDiagnostic]) -> String {
         let mut lines: Vec<String> = Vec::new();
         for diagnostic in found.iter().take(FINDINGS_SHOWN) {
-            let source = world.templates.agreement();
+            let source = &world.template.source;
             let place = world.range(diagnostic.span).and_then(|range| source.lines().byte_to_line(range.start));
             let message = self.hide(&diagnostic.message);
             lines.push(match place {
@@ -314,7 +324,7 @@ mod tests {
     #[test]
     fn a_template_reaches_no_file_no_package_and_no_clock() {
         for source in ["#read(\"/etc/passwd\")", "#image(\"a.png\")", "#import \"other.typ\": x", "#import \"@preview/tablex:0.0.8\": x"] {
-            assert!(matches!(with_template(source), Err(DocumentError::Template(_))), "{source}");
+            assert!(matches!(with_template(source), Err(DocumentError::Template(..))), "{source}");
         }
         let day = "#set document(title: \"t\")\n#set text(lang: \"zh\", font: \"Noto Serif SC\")\n#datetime.today().display()";
         with_template(day).expect("the day of the document");
@@ -323,13 +333,13 @@ mod tests {
     #[test]
     fn a_warning_is_an_error_and_so_is_a_missing_input() {
         let unknown_font = "#set document(title: \"t\")\n#set text(lang: \"zh\", font: \"No Such Face\")\n甲";
-        assert!(matches!(with_template(unknown_font), Err(DocumentError::Template(said)) if said.contains("line 2")));
-        assert!(matches!(with_template("#sys.inputs.nmber"), Err(DocumentError::Template(said)) if said.contains("line 1")));
+        assert!(matches!(with_template(unknown_font), Err(DocumentError::Template(_, said)) if said.contains("line 2")));
+        assert!(matches!(with_template("#sys.inputs.nmber"), Err(DocumentError::Template(_, said)) if said.contains("line 1")));
     }
 
     #[test]
     fn messages_of_typst_carry_no_values() {
-        let Err(DocumentError::Template(said)) = with_template("#panic(sys.inputs.parties.at(0).name, sys.inputs.facts)") else {
+        let Err(DocumentError::Template(_, said)) = with_template("#panic(sys.inputs.parties.at(0).name, sys.inputs.facts)") else {
             panic!("must fail");
         };
         assert!(said.starts_with("line 1: panicked with:"), "{said}");

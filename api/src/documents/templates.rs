@@ -15,9 +15,14 @@ use typst::text::Font;
 
 use super::agreement::AgreementDocument;
 use super::fonts::Fonts;
+use super::notice::{NoticeDocument, render_notice};
 use super::render::{DocumentError, hex, render_agreement};
 
 static AGREEMENT: &str = include_str!("../../../templates/documents/agreement.typ");
+static NOTICE: &str = include_str!("../../../templates/documents/notice.typ");
+
+const AGREEMENT_FILE: &str = "documents/agreement.typ";
+const NOTICE_FILE: &str = "documents/notice.typ";
 
 /// The largest template source.
 const MAX_TEMPLATE_BYTES: u64 = 1024 * 1024;
@@ -28,9 +33,27 @@ const MAX_FONT_FILES: usize = 32;
 /// The templates and fonts that documents are rendered with. Cheap to clone.
 #[derive(Clone)]
 pub struct Templates {
-    agreement: Source,
-    agreement_sha256: String,
+    agreement: Template,
+    notice: Template,
     fonts: Arc<Fonts>,
+}
+
+/// One template.
+#[derive(Clone)]
+pub(super) struct Template {
+    /// Its path below the templates folder.
+    pub file: &'static str,
+    /// Its text.
+    pub source: Source,
+    /// Lowercase hex SHA-256 of its text.
+    pub sha256: String,
+}
+
+impl Template {
+    fn new(file: &'static str, text: String) -> Self {
+        let sha256 = hex(&Sha256::digest(text.as_bytes()));
+        Self { file, source: Source::detached(text), sha256 }
+    }
 }
 
 /// Why a template folder cannot be used. Names are relative to the folder.
@@ -81,19 +104,20 @@ impl Templates {
 
     /// The templates and fonts in the binary.
     pub fn embedded() -> Self {
-        Self::new(AGREEMENT.to_owned(), Fonts::embedded())
+        Self::new(AGREEMENT.to_owned(), NOTICE.to_owned(), Fonts::embedded())
     }
 
-    /// The embedded ones, where `documents/agreement.typ` in `folder` replaces the template and each `.ttf`, `.otf`
-    /// or `.ttc` in its `fonts/` adds faces. An override is a file by itself: it can include nothing else.
+    /// The embedded ones, where `documents/agreement.typ` and `documents/notice.typ` in `folder` replace the templates and
+    /// each `.ttf`, `.otf` or `.ttc` in its `fonts/` adds faces. An override is a file by itself: it can include nothing else.
     pub fn with_folder(folder: &Path) -> Result<Self, TemplateFolderError> {
-        let source = match read(folder, "documents/agreement.typ", MAX_TEMPLATE_BYTES)? {
-            Some(bytes) => String::from_utf8(bytes).map_err(|_| TemplateFolderError::NotText { name: "documents/agreement.typ".into() })?,
-            None => AGREEMENT.to_owned(),
+        let text = |name: &str, ours: &str| match read(folder, name, MAX_TEMPLATE_BYTES)? {
+            Some(bytes) => String::from_utf8(bytes).map_err(|_| TemplateFolderError::NotText { name: name.into() }),
+            None => Ok(ours.to_owned()),
         };
+        let (agreement, notice) = (text(AGREEMENT_FILE, AGREEMENT)?, text(NOTICE_FILE, NOTICE)?);
         let extra = read_fonts(folder)?;
         let fonts = if extra.is_empty() { Fonts::embedded() } else { Arc::new(Fonts::with_extra(extra)) };
-        Ok(Self::new(source, fonts))
+        Ok(Self::new(agreement, notice, fonts))
     }
 
     /// Renders the samples, so that a broken override is found at the start and not on the day of signing.
@@ -101,31 +125,37 @@ impl Templates {
         for sample in [AgreementDocument::sample_full(), AgreementDocument::sample_bare()] {
             render_agreement(&sample, self)?;
         }
+        for sample in NoticeDocument::samples() {
+            render_notice(&sample, self)?;
+        }
         Ok(())
     }
 
     /// Lowercase hex SHA-256 of the agreement's template source.
     pub fn agreement_sha256(&self) -> &str {
-        &self.agreement_sha256
+        &self.agreement.sha256
     }
 
     /// The agreement's template source, for keeping it by digest.
     pub fn agreement_source(&self) -> &str {
-        self.agreement.text()
+        self.agreement.source.text()
     }
 
-    /// Templates as they were kept by digest, with the embedded fonts; for making an old document again.
+    /// Templates as they were kept by digest, with the embedded fonts; for making an old agreement again.
     pub fn from_source(agreement: &str) -> Self {
-        Self::new(agreement.to_owned(), Fonts::embedded())
+        Self::new(agreement.to_owned(), NOTICE.to_owned(), Fonts::embedded())
     }
 
-    fn new(agreement: String, fonts: Arc<Fonts>) -> Self {
-        let agreement_sha256 = hex(&Sha256::digest(agreement.as_bytes()));
-        Self { agreement: Source::detached(agreement), agreement_sha256, fonts }
+    fn new(agreement: String, notice: String, fonts: Arc<Fonts>) -> Self {
+        Self { agreement: Template::new(AGREEMENT_FILE, agreement), notice: Template::new(NOTICE_FILE, notice), fonts }
     }
 
-    pub(super) fn agreement(&self) -> &Source {
+    pub(super) fn agreement(&self) -> &Template {
         &self.agreement
+    }
+
+    pub(super) fn notice(&self) -> &Template {
+        &self.notice
     }
 
     pub(super) fn fonts(&self) -> &Fonts {
@@ -135,7 +165,10 @@ impl Templates {
 
 impl std::fmt::Debug for Templates {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Templates").field("agreement_sha256", &self.agreement_sha256).finish_non_exhaustive()
+        f.debug_struct("Templates")
+            .field("agreement_sha256", &self.agreement.sha256)
+            .field("notice_sha256", &self.notice.sha256)
+            .finish_non_exhaustive()
     }
 }
 
@@ -218,7 +251,7 @@ mod tests {
         assert_eq!(templates.agreement_source(), own);
         templates.check().expect("sound");
         fs::write(&path, "#sys.inputs.nmber").expect("written");
-        assert!(matches!(Templates::with_folder(folder.path()).expect("read").check(), Err(DocumentError::Template(_))));
+        assert!(matches!(Templates::with_folder(folder.path()).expect("read").check(), Err(DocumentError::Template(..))));
         fs::write(&path, [0xFF, 0xFE]).expect("written");
         assert!(matches!(Templates::with_folder(folder.path()), Err(TemplateFolderError::NotText { .. })));
     }

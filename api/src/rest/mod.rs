@@ -79,6 +79,7 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(events::list))
         .routes(routes!(deadlines::list))
         .routes(routes!(notices::list))
+        .routes(routes!(notices::print))
         .routes(routes!(work::list))
         .routes(routes!(files::upload))
         .routes(routes!(files::download))
@@ -88,6 +89,7 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(exports::fetch))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::read))
+        .routes(routes!(workflows::graph))
         .routes(routes!(sandbox::clock))
         .routes(routes!(sandbox::drain))
 }

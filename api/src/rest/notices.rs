@@ -1,13 +1,15 @@
-//! `/cases/{id}/notices`: what was told to whom, and how far each letter has come.
+//! `/cases/{id}/notices`: what was told to whom, how far each letter has come, and the letter on paper.
 
 use super::Api;
 use super::cases::moment;
+use super::files::attachment;
 use super::seen::Seen;
 use super::views::versioned;
 use crate::deliver;
 use crate::error::{Problem, ProblemDocument};
+use crate::forms;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::Response;
 use heyi_engine::case::consequences::Notice;
 use heyi_engine::case::event::Who;
@@ -61,6 +63,8 @@ pub struct LetterView {
     pub subject: Option<String>,
     /// The text.
     pub text: Option<String>,
+    /// Where it can be had on paper, with its receipt of service.
+    pub url: String,
 }
 
 /// All letters of a case.
@@ -79,6 +83,35 @@ pub async fn list(State(api): State<Api>, seen: Seen) -> Result<Response, Proble
     Ok(versioned(seen.loaded.case.version, Json(NoticeList { items })))
 }
 
+/// A letter on paper, with a receipt of service to be filled in: for staff and for its recipient.
+#[utoipa::path(get, operation_id = "print_notice", path = "/cases/{id}/notices/{notice}", tag = "cases",
+    params(("id" = Uuid, Path), ("notice" = String, Path, description = "`ID.pdf`", example = "01890a5d-ac96-774b-bcce-b302099a8057.12.0.pdf")),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/pdf"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn print(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, String)>) -> Result<Response, Problem> {
+    let (_, name) = ids;
+    let wanted = name.strip_suffix(".pdf").ok_or_else(Problem::not_found)?;
+    let rows = api.app.engine.store().letters(seen.id).await?;
+    let row = rows.into_iter().find(|row| row.id == wanted).ok_or_else(Problem::not_found)?;
+    // Whoever may not read a letter learns nothing of it here.
+    let notice = opened(&seen, &row).filter(|n| readable(&seen, n)).ok_or_else(Problem::not_found)?;
+    let pdf = forms::print_notice(&api.app, &seen.rules, &notice)?;
+    Ok(attachment("application/pdf", &name, pdf))
+}
+
+/// The letter, if its case still has the key.
+fn opened(seen: &Seen, row: &letter::Model) -> Option<Notice> {
+    let bytes = seen.loaded.key.as_ref()?.open(&row.sealed, &row.id).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Whether the asker may read this letter: staff, and whom it addresses.
+fn readable(seen: &Seen, notice: &Notice) -> bool {
+    seen.eyes.is_staff() || is_own(seen, notice)
+}
+
 /// Whether the asker is who this letter addresses.
 fn is_own(seen: &Seen, notice: &Notice) -> bool {
     let me = &seen.actor.account;
@@ -92,12 +125,10 @@ fn is_own(seen: &Seen, notice: &Notice) -> bool {
 
 fn view(api: &Api, seen: &Seen, row: letter::Model) -> NoticeView {
     let zone = seen.rules.definition.zone;
-    let opened = seen.loaded.key.as_ref().and_then(|key| key.open(&row.sealed, &row.id).ok());
-    let notice: Option<Notice> = opened.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let notice = opened(seen, &row);
     let staff = seen.eyes.is_staff();
-    let readable = notice.as_ref().filter(|n| staff || is_own(seen, n));
-    let letter = readable.map(|n| {
-        // Written anew from the frozen data: what a recipient without an address gets on paper reads the same.
+    let letter = notice.as_ref().filter(|n| readable(seen, n)).map(|n| {
+        // Written anew from the frozen data, as a mail even for a recipient without an address.
         let written = deliver::mail(&api.app, &with_address(n)).ok();
         LetterView {
             name: n.recipient.name.clone(),
@@ -105,6 +136,7 @@ fn view(api: &Api, seen: &Seen, row: letter::Model) -> NoticeView {
             language: n.recipient.language.clone(),
             subject: written.as_ref().map(|m| m.subject.clone()),
             text: written.map(|m| m.text),
+            url: format!("/api/v1/cases/{}/notices/{}.pdf", seen.id, row.id),
         }
     });
     let def = seen.rules.definition.file.notices.get(&row.kind);

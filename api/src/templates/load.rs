@@ -314,15 +314,26 @@ impl Write for Capped {
     }
 }
 
-/// Renders the full sample and the bare one, and looks at what comes out.
+/// Renders the full sample and the bare one, the text on paper too, and looks at what comes out.
 fn try_samples(registry: &Handlebars<'static>, path: &str, part: Part, shape: &Shape, tag: &str, mistakes: &mut BTreeSet<TemplateMistake>) {
-    for full in [true, false] {
-        let which = if full { "the full sample" } else { "the sample without optional fields" };
+    let mut sound = true;
+    for (full, paper) in [(true, false), (false, false), (true, true), (false, true)] {
+        // Only the text is printed, and what is wrong in a mail need not be told a second time.
+        if paper && (part != Part::Text || !sound) {
+            continue;
+        }
+        let which = match (full, paper) {
+            (true, false) => "the full sample",
+            (false, false) => "the sample without optional fields",
+            (true, true) => "the full sample on paper",
+            (false, true) => "the sample without optional fields, on paper",
+        };
         let mut say = |line: Option<usize>, problem: String, advice: &str| {
+            sound = false;
             let problem = format!("with {which}: {problem}");
             mistakes.insert(TemplateMistake { file: shown(path), line, problem, advice: advice.to_owned() });
         };
-        match part_in_words(registry, part, &sample::view(shape, tag, full)) {
+        match part_in_words(registry, part, &NoticeView { paper, ..sample::view(shape, tag, full) }) {
             Err(failed) => say(failed.line, failed.problem, "mend the template until both samples render"),
             Ok(words) if words.trim().is_empty() => say(None, "nothing comes out".into(), "say something"),
             Ok(words) => {

@@ -139,6 +139,9 @@ pub struct NoticeView {
     pub data: serde_json::Map<String, serde_json::Value>,
     /// The reference of the earlier notice that this one replaces.
     pub correction_of: Option<String>,
+    /// Whether it is printed, and not sent as mail.
+    #[serde(default)]
+    pub paper: bool,
 }
 
 // A view holds personal data; what logs and panics print of it does not.

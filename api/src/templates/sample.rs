@@ -8,7 +8,7 @@ use super::helpers::{Language, money};
 use super::{Committee, Field, FieldType, Localised, MAX_REFERENCE_CHARACTERS, NoticeView, Recipient, Shape};
 
 /// The names outside `data` that every template may use; true when the value may be absent.
-pub(super) const COMMON: [(&str, FieldType, bool); 9] = [
+pub(super) const COMMON: [(&str, FieldType, bool); 10] = [
     ("recipient.name", FieldType::Text, false),
     ("recipient.side", FieldType::Text, true),
     ("recipient.role", FieldType::Text, true),
@@ -18,6 +18,7 @@ pub(super) const COMMON: [(&str, FieldType, bool); 9] = [
     ("reference", FieldType::Text, false),
     ("issued_on", FieldType::Date, false),
     ("correction_of", FieldType::Text, true),
+    ("paper", FieldType::Bool, false),
 ];
 
 /// What a template sees of `view`.
@@ -36,6 +37,7 @@ pub(super) fn context(view: &NoticeView) -> Value {
         "reference": view.reference,
         "issued_on": view.issued_on,
         "correction_of": view.correction_of,
+        "paper": view.paper,
         "data": view.data,
     })
 }
@@ -113,6 +115,7 @@ pub(super) fn view(shape: &Shape, language: &str, full: bool) -> NoticeView {
         issued_on: "2026-03-02".into(),
         data: shape.fields.iter().map(|f| (f.name.clone(), value(f, words, full))).collect::<Map<_, _>>(),
         correction_of: given("0-1"),
+        paper: false,
     }
 }
 

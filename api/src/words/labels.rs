@@ -120,7 +120,10 @@ impl Labels<'_> {
         let kind = action.split('.').next().unwrap_or_default();
         let list = || what.split(", ");
         match refusal.code {
+            Code::Limit if what.contains('.') => self.action(what),
             Code::Proceeding | Code::Limit | Code::Assent => self.kind(what),
+            Code::Conflict => self.who(what),
+            Code::Invariant => self.definition.file.always.get(what).and_then(|a| self.text(&a.title)).unwrap_or_else(|| what.to_owned()),
             Code::State => self.state(kind, what),
             Code::Role | Code::Seat | Code::Party => self.joined(list(), |n| self.who(n)),
             Code::Evidence => self.who(what),
@@ -158,6 +161,7 @@ impl Labels<'_> {
             "field" => refusal.field.as_deref().map(|f| if refusal.code == Code::Input { self.labelled(action, f) } else { f.to_owned() }),
             "law" => refusal.law.clone(),
             "unlocked_by" => Some(self.joined(refusal.unlocked_by.iter().map(String::as_str), |a| self.action(a))).filter(|t| !t.is_empty()),
+            "with" => refusal.details.get(name).map(|other| self.who(other)),
             "wanted" => refusal.details.get(name).map(|states| self.joined(states.split(", "), |s| self.state(kind, s))),
             "expected" => refusal.details.get(name).map(|text| self.words.phrase(self.language, text)),
             detail => refusal.details.get(detail).filter(|d| !d.is_empty()).cloned(),

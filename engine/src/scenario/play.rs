@@ -98,6 +98,8 @@ pub struct Player<'a> {
     state: Option<Case>,
     people: BTreeMap<String, PersonId>,
     files: BTreeMap<String, FileId>,
+    /// The last event of each name that a step may call by `$event.NAME`.
+    events: BTreeMap<String, u64>,
     next: usize,
 }
 
@@ -107,7 +109,17 @@ impl<'a> Player<'a> {
     pub fn new(scenario: &'a Scenario, definition: &'a Definition, accounts: &'a IndexMap<String, Account>) -> Self {
         let mut accounts = accounts.clone();
         accounts.entry(LINKED_CASE.to_owned()).or_insert_with(Cast::linked_case);
-        Self { scenario, definition, accounts, case: None, state: None, people: BTreeMap::new(), files: BTreeMap::new(), next: 0 }
+        Self {
+            scenario,
+            definition,
+            accounts,
+            case: None,
+            state: None,
+            people: BTreeMap::new(),
+            files: BTreeMap::new(),
+            events: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// The case, once it is open.
@@ -143,6 +155,7 @@ impl<'a> Player<'a> {
         if let Ok(played) = &outcome {
             self.case = played.case.id;
             for event in &played.events {
+                self.events.extend(called(&played.case, event).map(|name| (name, event.seq)));
                 if let (What::PersonRecorded { person, .. }, Some(name)) = (&event.what, &step.person) {
                     self.people.insert(name.clone(), *person);
                 }
@@ -179,6 +192,10 @@ impl<'a> Player<'a> {
         Ok(match value {
             Json::String(text) => match text.strip_prefix('$') {
                 None => value.clone(),
+                Some(name) if name.starts_with("event.") => {
+                    let seq = self.events.get(&name["event.".len()..]);
+                    json!(*seq.ok_or_else(|| format!("`${name}` has not happened so far"))?)
+                }
                 Some(name) => {
                     let id = self
                         .people
@@ -375,6 +392,21 @@ impl<'a> Player<'a> {
 
 fn listed(names: &BTreeSet<&str>) -> String {
     if names.is_empty() { "nobody".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
+}
+
+/// The name by which a scenario calls an event: `mediation.accept`, `mediation.assent`, `clock.mediation_limit`,
+/// `case.record`, `case.serve`, `case.consent`.
+fn called(case: &Case, event: &Event) -> Option<String> {
+    let kind = |id| case.proceedings.get(id).map(|p| p.kind.clone());
+    Some(match &event.what {
+        What::Moved(moved) => format!("{}.{}", moved.kind, moved.transition),
+        What::Assented { proceeding, .. } => format!("{}.assent", kind(proceeding)?),
+        What::DeadlineFired { run, .. } => format!("clock.{}", run.deadline),
+        What::Recorded { .. } => "case.record".to_owned(),
+        What::ServiceRecorded { .. } => "case.serve".to_owned(),
+        What::Consented { .. } => "case.consent".to_owned(),
+        _ => return None,
+    })
 }
 
 /// The code as written in files and answers.

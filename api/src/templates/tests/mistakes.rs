@@ -25,7 +25,7 @@ fn every_planted_mistake_is_found_in_one_load() {
     let mut three = shape("three", &format!("{choice}; maybe: date; sum: money; list: list"));
     three.fields[1].optional = true;
     let shapes = [
-        shape("acceptance", "number: text; accepted_on: date; finish_by: date"),
+        shape("acceptance", "number: text; accepted_on: date; finish_by: date; materials_by: date"),
         shape("one", &format!("number: text; on: date; {choice}")),
         shape("two", ""),
         three,

@@ -19,6 +19,8 @@ fn shipped_templates_render_with_everything_and_with_nothing() {
                 for full in [true, false] {
                     let out = templates.render(&view(shape, language, full)).expect("renders");
                     look_at(&out, &shape.kind, language);
+                    let printed = templates.render(&NoticeView { paper: true, ..view(shape, language, full) }).expect("renders");
+                    look_at_paper(&printed.text, &shape.kind, language);
                 }
                 assert_eq!(templates.digest(&shape.kind, language).map(|d| d.len()), Some(64));
             }
@@ -58,10 +60,20 @@ fn look_at(out: &Rendered, kind: &str, language: &str) {
     }
 }
 
+/// What is printed says nothing of mail, and leaves name, day and address to the form's own head and foot.
+fn look_at_paper(text: &str, kind: &str, language: &str) {
+    let place = format!("{kind} {language}:\n{text}");
+    let (begins, ends) = if language == "en" { ("Dear ", "Yours faithfully,\n") } else { ("", "　　特此告知。\n") };
+    assert!(text.starts_with(begins) && text.ends_with(ends), "{place}");
+    for of_mail in ["本邮件", "邮件中", "转发", "message", "attached", "forward it", "0000-1234567", "----", "\n\n\n"] {
+        assert!(!text.contains(of_mail), "{of_mail:?} on paper: {place}");
+    }
+}
+
 #[test]
 fn a_letter_reads_as_written() {
     let templates = load(&shipped(), None).unwrap_or_else(|told| panic!("{told}"));
-    let mut notice = view(&shape("acceptance", "number: text; accepted_on: date; finish_by: date"), "zh-CN", false);
+    let mut notice = view(&shape("acceptance", "number: text; accepted_on: date; finish_by: date; materials_by: date"), "zh-CN", false);
     notice.recipient = Recipient { name: "王<某>".into(), side: Some("patient_side".into()), role: None };
     notice.reference = "2026-0007".into();
     notice.data.insert("finish_by".into(), json!("2026-04-14"));
@@ -70,6 +82,7 @@ fn a_letter_reads_as_written() {
     assert!(out.text.starts_with("尊敬的王<某>：\n\n　　您好。\n\n　　双方当事人均同意"), "{}", out.text);
     assert!(out.text.contains("　　调解期限至：2026年4月14日（星期二）24时\n"), "{}", out.text);
     assert!(out.text.contains("请准备下列材料：本人身份证明"), "{}", out.text);
+    assert!(out.text.contains("　　材料请于2026年4月14日（星期二）24时前提交"), "{}", out.text);
     assert!(out.html.contains("尊敬的王&lt;某&gt;：") && !out.html.contains("<某>"), "{}", out.html);
 
     let mut notice = view(&shape("session_invitation", "at: instant; place: text"), "en", true);
