@@ -7,6 +7,7 @@
 pub mod calendar;
 pub mod case;
 pub mod definition;
+pub mod graph;
 pub mod guard;
 pub mod ids;
 #[cfg(feature = "store")]

@@ -9,8 +9,8 @@ use crate::case::advance::{clock_step, command_step, follow};
 use crate::case::consequences::{Consequences, Notice};
 use crate::case::decide::{Command, Decision};
 use crate::case::event::Event;
-use crate::case::options::{ActionOption, options};
 use crate::case::migrate::{self, Plan};
+use crate::case::options::{ActionOption, options};
 use crate::case::refusal::{Code, Refusal, Refusals};
 use crate::case::{Account, Case, Outside, Policy, Rules, sha256};
 use crate::definition::Definition;
@@ -308,7 +308,14 @@ impl Engine {
         }
     }
 
-    async fn move_in(&self, tx: &DatabaseTransaction, id: CaseId, me: &Account, accounts: &[Account], request: &Request) -> Result<Arc<Loaded>, SubmitError> {
+    async fn move_in(
+        &self,
+        tx: &DatabaseTransaction,
+        id: CaseId,
+        me: &Account,
+        accounts: &[Account],
+        request: &Request,
+    ) -> Result<Arc<Loaded>, SubmitError> {
         let row = cases::row(tx, id, true).await?.ok_or(SubmitError::NoCase)?;
         let loaded = self.folded(tx, id, row).await?;
         let from = self.rules_of(&loaded.row).await?;
@@ -321,7 +328,8 @@ impl Engine {
             let stranded = plan.stranded.iter().map(|why| Refusal::new(Code::WouldPark, why.clone())).collect();
             return Err(SubmitError::Refused(stranded));
         }
-        let (decision, _) = migrate::decide(to.rules(), &loaded.case, &outside, &plan.states, from.definition.digest.clone()).map_err(SubmitError::Refused)?;
+        let (decision, _) =
+            migrate::decide(to.rules(), &loaded.case, &outside, &plan.states, from.definition.digest.clone()).map_err(SubmitError::Refused)?;
         let key = loaded.key.clone().ok_or(StoreError::Sealed)?;
         match self.write(tx, request, &to, Some(&loaded.row), key, decision, &outside, id, None).await? {
             Turn::Write(written) => Ok(written.loaded),

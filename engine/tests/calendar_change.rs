@@ -20,12 +20,14 @@ people:
   tong: {side: patient_side, name: 佟某, email: tong@family.example}
   hospital: {side: hospital_side, name: 某医院, email: office@hospital.example, unit: true}
 steps:
-  - {at: 2026-11-20 09:00, by: intake_officer, do: case.open, input: {hospital: 某医院, summary: 略, suit_pending: false, admin_pending: false, court_referral: false}}
+  - {at: 2026-11-20 09:00, by: intake_officer, do: case.open, input: {hospital: 某医院, summary: 略, suit_pending: false, admin_pending: false, treatment_dispute: true, court_referral: false}}
   - {at: 2026-11-20 09:01, by: intake_officer, do: case.person, person: tong}
   - {at: 2026-11-20 09:02, by: intake_officer, do: case.person, person: hospital}
   - {at: 2026-11-20 09:03, by: patient_side, do: case.file, paper: application}
   - {at: 2026-11-20 09:04, by: patient_side, do: case.consent, person: tong, input: {purpose: handling, given: true}}
   - {at: 2026-11-20 09:05, by: patient_side, do: mediation.apply, for: tong, input: {applicant: patient_side, request: 略}}
+  - {at: 2026-11-20 09:06, by: intake_officer, do: case.file, paper: identity}
+  - {at: 2026-11-20 09:07, by: intake_officer, do: mediation.submit}
   - {at: 2026-11-20 10:00, by: intake_officer, do: mediation.ask_other_side}
   - {at: 2026-11-23 09:00, by: hospital_side, do: mediation.other_side_agrees, for: hospital, expect: {deadlines: {mediation_limit: 2027-01-05}}}
   - {at: 2027-03-01 09:00, expect: {states: {mediation: assigning}}}
@@ -74,7 +76,7 @@ fn a_provisional_deadline_waits_for_its_calendar() {
     assert!(held.held && !held.fired && !held.is_provisional());
     assert!(played.work.iter().any(|w| w.key.ends_with(":mediation_limit:held")), "somebody is asked to look");
     let later = now.unwrap() + chrono::Duration::days(10);
-    let request = Request { now: later, case: None, account: accounts["director"].id, command: None, key: "later".to_owned(), file: None };
+    let request = Request { now: later, case: None, me: accounts["director"].clone(), command: None, key: "later".to_owned(), file: None };
     let played = door.submit(request).unwrap().unwrap();
     assert_eq!(played.case.root().unwrap().state(), "lapsed", "with a published schedule the limit acts");
     assert!(played.notices.iter().any(|n| n.kind == "lapsed"));

@@ -84,12 +84,9 @@ fn a_deadline_starts_on_service_for_each_for_the_first_and_for_the_last() {
         r#"
   - {at: 2026-03-03 09:00, by: warden, do: quarrel.decide, expect: {states: {quarrel: decided, ruling: open}, deadlines: {object: none, first_word: none, all_served: none}}}
   - {at: 2026-03-04 09:00, by: warden, do: case.serve, input: {notice: $unserved.gao, outcome: posted, channel: post}, expect: {deadlines: {object: none}}}
-  - {at: 2026-03-05 09:00, by: warden, do: case.serve, input: {notice: $unserved.gao, outcome: served, channel: post}, expect: {deadlines: {first_word: none}}}
   - {at: 2026-03-05 09:10, by: warden, do: case.serve, input: {notice: $unserved.gao, outcome: served, channel: post}, expect: {deadlines: {object: 2026-03-20, first_word: 2026-03-08, all_served: none}}}
   - {at: 2026-03-06 09:00, by: warden, do: case.serve, input: {notice: $unserved.luo, outcome: returned, channel: post}}
   - {at: 2026-03-09 09:00, by: warden, do: case.serve, input: {notice: $unserved.luo, outcome: served, channel: by_hand}}
-  - {at: 2026-03-09 09:05, by: warden, do: case.serve, input: {notice: $unserved.luo, outcome: served, channel: by_hand}}
-  - {at: 2026-03-10 09:00, by: warden, do: case.serve, input: {notice: $unserved.shi, outcome: given_up, channel: by_hand}}
   - {at: 2026-03-10 09:05, by: warden, do: case.serve, input: {notice: $unserved.shi, outcome: given_up, channel: by_hand}, expect: {deadlines: {all_served: 2026-03-14}}}
   - {at: 2026-03-21 09:00, expect: {notices: [over]}}
   - {at: 2026-03-23 09:00, expect: {not_notices: [over]}}
@@ -102,7 +99,7 @@ fn a_deadline_starts_on_service_for_each_for_the_first_and_for_the_last() {
 fn a_share_warns_when_so_much_is_used_up_and_a_limit_counts() {
     World::new().play(
         r#"
-  - {at: 2026-03-03 09:00, by: warden, do: quarrel.ask, expect: {told: {heard: [tenant]}}}
+  - {at: 2026-03-03 09:00, by: warden, do: quarrel.ask, expect: {told: {noted: [tenant]}}}
   - {at: 2026-03-04 09:00, by: warden, do: quarrel.ask}
   - {at: 2026-03-05 09:00, by: warden, do: quarrel.ask, expect: {refused: limit}}
   - {at: 2026-03-09 23:00, expect: {not_notices: [warned]}}
@@ -149,7 +146,7 @@ fn a_case_writes_to_another_and_hears_back() {
         r#"
   - {at: 2026-03-03 09:00, by: warden, do: quarrel.join, input: {into: 019b0000-0000-7000-8000-0000000000c1}, expect: {states: {quarrel: joining}}}
   - {at: 2026-03-03 10:00, by: warden, do: quarrel.joined_there, expect: {refused: role}}
-  - {at: 2026-03-03 11:00, by: linked_case, do: quarrel.refused_there, expect: {states: {quarrel: heard}, deadlines: {decide_by: 2026-03-17}}}
+  - {at: 2026-03-03 11:00, by: linked_case, do: quarrel.refused_there, expect: {states: {quarrel: heard}, deadlines: {decide_by: 2026-03-16}}}
   - {at: 2026-03-03 12:00, by: warden, do: quarrel.join, input: {into: not-a-case}, expect: {refused: input}}
   - {at: 2026-03-04 09:00, by: warden, do: quarrel.join, input: {into: 019b0000-0000-7000-8000-0000000000c1}}
   - {at: 2026-03-04 11:00, by: linked_case, do: quarrel.joined_there, expect: {states: {quarrel: joined}, told: {joined: [tenant, neighbour]}, closed: true}}
@@ -224,8 +221,8 @@ fn a_corrected_date_moves_its_deadlines_and_corrects_its_letters() {
   - {at: 2026-03-03 09:10, by: warden, do: case.correct, input: {event: $event.quarrel.ask, on: 2026-03-01, reason: 记错日期}, expect: {refused: legal_time}}
   - {at: 2026-03-03 09:20, by: warden, do: case.correct, input: {event: $event.quarrel.ask, on: 2026-04-01, reason: 记错日期}, expect: {refused: legal_time}}
   - {at: 2026-03-03 09:30, by: warden, do: case.correct, input: {event: $event.quarrel.ask, reason: 记错日期}, expect: {refused: input}}
-  - {at: 2026-03-03 09:40, by: warden, do: case.correct, input: {event: $event.quarrel.ask, on: 2026-03-02, reason: 记错日期}, expect: {told: {heard: [tenant]}}}
-  - {at: 2026-03-04 09:00, by: warden, do: case.correct, input: {event: $event.quarrel.open, on: 2026-02-27, reason: 收件在周五}, expect: {deadlines: {decide_by: 2026-03-13}}}
+  - {at: 2026-03-03 09:40, by: warden, do: case.correct, input: {event: $event.quarrel.ask, on: 2026-03-02, reason: 记错日期}, expect: {told: {noted: [tenant]}}}
+  - {at: 2026-03-04 09:00, by: warden, do: case.correct, input: {event: $event.quarrel.open, on: 2026-02-27, reason: 收件在周五}, expect: {deadlines: {decide_by: 2026-03-12}}}
   - {at: 2026-03-04 09:05, by: warden, do: case.correct, input: {event: $event.case.record, values: {size: "many"}, reason: 面积}, expect: {refused: input}}
   - {at: 2026-03-04 09:10, by: warden, do: case.correct, input: {event: $event.case.record, values: {size: 5}, reason: 面积}}
 "#,
@@ -233,8 +230,9 @@ fn a_corrected_date_moves_its_deadlines_and_corrects_its_letters() {
     let case = last_case(&reports);
     let size = case.facts.get("size").and_then(|id| case.vault.get(id));
     assert_eq!(size, Some(&heyi_engine::value::Value::Int(5)));
-    let letter = reports.iter().flat_map(|r| r.outcome.iter().flat_map(|p| &p.notices)).find(|n| n.correction_of.is_some()).expect("a letter that corrects");
-    assert_eq!(letter.kind, "heard");
+    let letter =
+        reports.iter().flat_map(|r| r.outcome.iter().flat_map(|p| &p.notices)).find(|n| n.correction_of.is_some()).expect("a letter that corrects");
+    assert_eq!(letter.kind, "noted");
     assert_eq!(letter.data["on"], "2026-03-02", "it speaks of the corrected day");
 }
 
@@ -258,8 +256,13 @@ fn a_running_case_moves_to_a_newer_version_by_rules_or_not_at_all() {
     assert_eq!(longer.deadlines.len(), 1);
     assert_eq!(longer.deadlines[0].to.map(|d| d.to_string()), Some("2026-03-30".to_owned()));
     // A state of another name strands the case, unless the newer file names it.
-    let renamed = WORKFLOW.replace("heard:    {work", "hearing:    {work").replace("from: heard,", "from: hearing,").replace("from: heard\n", "from: hearing\n")
-        .replace("to: heard,", "to: hearing,").replace("[heard", "[hearing").replace("'heard'", "'hearing'");
+    let renamed = WORKFLOW
+        .replace("heard:    {work", "hearing:    {work")
+        .replace("from: heard,", "from: hearing,")
+        .replace("from: heard\n", "from: hearing\n")
+        .replace("to: heard,", "to: hearing,")
+        .replace("[heard", "[hearing")
+        .replace("'heard'", "'hearing'");
     let stranded = plan(&renamed);
     assert_eq!(stranded.stranded.len(), 1, "{stranded:?}");
     assert!(stranded.stranded[0].contains("quarrel.heard"));

@@ -879,7 +879,7 @@ fn an_erased_case_keeps_its_chain(home: &Home) {
     let (_, offers) = stage.wait(another.options(case, &stage.me("director"), "en")).expect("it is answered");
     assert!(!offers.is_empty());
     let before = stage.contents();
-    let tried = Request { workflow: None, ..stage.request("director", Some(case), "mediation.fail", json!({})) };
+    let tried = Request { workflow: None, ..stage.request("director", Some(case), "case.record", json!({"claim": "再记一笔。"})) };
     assert!(matches!(stage.wait(another.submit(tried)), Err(SubmitError::Store(StoreError::Sealed))));
     assert_eq!(changed(&before, &stage.contents()), Vec::<&str>::new());
     // Letters that had not left are given up, those of other cases are not touched.
@@ -925,7 +925,9 @@ fn what_fell_due_while_nobody_asked_happens_once_and_in_order(home: &Home) {
     all.sort_by_key(|e| e.seq);
     let clock: Vec<String> = all.iter().filter(|e| matches!(e.what, What::DeadlineFired { .. } | What::DeadlineWarned { .. })).map(outline).collect();
     let names: Vec<&str> = clock.iter().map(|l| l.split(' ').nth(2).expect("a name")).collect();
-    assert_eq!(names, ["hearing_proposed_answers", "mediation_limit", "mediation_limit", "mediation_limit"], "{clock:?}");
+    // Five warnings (half, four fifths, five, three and one working day before), then the end.
+    let limit = ["mediation_limit"; 6];
+    assert_eq!(names, ["hearing_proposed_answers"].into_iter().chain(limit).collect::<Vec<_>>(), "{clock:?}");
     let legal: Vec<LegalTime> = all.iter().filter(|e| matches!(e.what, What::DeadlineFired { .. })).map(|e| e.legal_at).collect();
     assert_eq!(legal.iter().map(|l| l.to_string()).collect::<Vec<_>>(), ["2026-04-14T00:00:00+08:00", "2026-05-15T00:00:00+08:00"], "{clock:?}");
     let numbers: Vec<u64> = all.iter().map(|e| e.seq).collect();

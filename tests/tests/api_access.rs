@@ -32,6 +32,7 @@ fn routes(case: &str, file: &str, export: &str, notice: &str) -> Vec<Route> {
         get("/.well-known/heyi-key.pem", "/.well-known/heyi-key.pem".to_owned()),
         get("/api/v1/workflows", "/api/v1/workflows".to_owned()),
         get("/api/v1/workflows/{name}", "/api/v1/workflows/medical-dispute".to_owned()),
+        get("/api/v1/workflows/{name}/graph.svg", "/api/v1/workflows/medical-dispute/graph.svg?kind=mediation".to_owned()),
         get("/api/v1/cases", "/api/v1/cases".to_owned()),
         post("/api/v1/cases", "/api/v1/cases".to_owned(), json!({"workflow": "medical-dispute"})),
         get("/api/v1/cases/{id}", here.clone()),

@@ -89,6 +89,23 @@ async fn the_description_is_sound_and_every_described_route_is_served() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_workflow_is_drawn_in_the_language_that_is_asked_for() {
+    let app = TestApp::start().await;
+    let here = "/api/v1/workflows/medical-dispute/graph.svg";
+    let whole = app.get("director", &format!("{here}?language=en")).await;
+    assert_eq!(
+        (whole.status, whole.header("content-type"), whole.header("content-security-policy")),
+        (200, "image/svg+xml", "default-src 'none'; sandbox")
+    );
+    let whole = String::from_utf8_lossy(&whole.bytes).into_owned();
+    assert!(whole.starts_with("<svg") && whole.contains("Mediation") && !whole.contains("调解"), "{whole}");
+    let one = app.get("director", &format!("{here}?kind=mediation&language=zh-CN")).await;
+    let one = String::from_utf8_lossy(&one.bytes).into_owned();
+    assert!(one.contains("data-state=\"mediation.screening\"") && one.contains("受理审查中"), "{one}");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_goes_wrong_has_one_face() {
     let app = TestApp::start().await;
     let case = app.open().await;
@@ -108,6 +125,10 @@ async fn everything_that_goes_wrong_has_one_face() {
     app.get("director", "/docs/nowhere").await.problem(404, "not_found");
     app.get("director", "/api/v1/cases/%FF").await.problem(404, "not_found");
     app.get("director", "/api/v1/workflows/%FF").await.problem(400, "bad_query");
+    app.get("director", "/api/v1/workflows/medical-disputes/graph.svg").await.problem(404, "not_found");
+    let kind = app.get("director", "/api/v1/workflows/medical-dispute/graph.svg?kind=meditation").await.problem(400, "bad_query");
+    assert!(text(&kind["detail"]).contains("mediation"), "{kind}");
+    app.get("director", "/api/v1/workflows/medical-dispute/graph.svg?language=fr").await.problem(400, "bad_query");
     app.get("director", "/api/v1/cases/0199f3c0-0000-7000-8000-000000000000").await.problem(404, "not_found");
     app.get("director", "/api/v1/cases/nonsense").await.problem(404, "not_found");
     let wrong_method = app.send(app.request(Method::DELETE, Some("director"), &here)).await;
@@ -339,7 +360,7 @@ async fn pages_visit_every_case_once() {
                 .expect(200);
         }
         if n % 4 == 0 {
-            app.act("intake_officer", &case, "mediation.advise_only", &json!({})).await.expect(200);
+            app.act("intake_officer", &case, "mediation.advise_only", &json!({"input": {"advice": "说明途径", "ways": ["协商"]}})).await.expect(200);
         }
         opened.insert(case);
     }

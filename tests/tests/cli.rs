@@ -288,6 +288,24 @@ fn with_json_standard_output_holds_the_json_alone() {
 }
 
 #[test]
+fn a_workflow_is_drawn_on_paper_and_into_files() {
+    let drawn = Ran::heyi(["workflow", "graph", "medical-dispute", "--kind", "mediation", "--language", "zh-CN"]).ended(0);
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/mediation.svg");
+    assert!(drawn.stdout == std::fs::read_to_string(kept).expect("it is committed"), "docs/mediation.svg is what the command draws");
+    let dot = Ran::heyi(["workflow", "graph", "medical-dispute", "--format", "dot", "--language", "en"]).ended(0);
+    assert!(dot.stdout.starts_with("digraph") && dot.stdout.contains("Mediation"), "{}", dot.stdout);
+    let folder = scratch("graph");
+    let listed = Ran::of(command(["workflow", "graph", "medical-dispute", "--format", "mermaid", "--out"]).arg(&folder)).ended(0);
+    let files: Vec<&str> = listed.stdout.lines().collect();
+    assert!(files.len() > 2 && files.last().is_some_and(|f| f.ends_with("whole.mmd")), "{files:?}");
+    for file in files {
+        assert!(std::fs::read_to_string(file).is_ok_and(|text| text.starts_with("flowchart")), "{file}");
+    }
+    let wrong = Ran::heyi(["workflow", "graph", "medical-dispute", "--kind", "meditation"]).ended(2);
+    assert!(wrong.stderr.contains("did you mean `mediation`?"), "{}", wrong.stderr);
+}
+
+#[test]
 fn a_failed_scenario_is_status_1_and_named() {
     let folder = scratch("failing");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows/medical-dispute/scenarios/withdrawn.yaml");

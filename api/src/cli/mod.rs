@@ -4,6 +4,7 @@
 
 mod calendar;
 mod demo;
+mod graph;
 mod migrate;
 mod serve;
 mod story;
@@ -36,7 +37,7 @@ enum Command {
     Demo(demo::Demo),
     /// Serve the API (and, with --sandbox, the training room).
     Serve(serve::Serve),
-    /// Check and play workflow files.
+    /// Check, play and draw workflow files.
     #[command(subcommand)]
     Workflow(workflow::Workflow),
     /// Count working days and deadlines, and say why.

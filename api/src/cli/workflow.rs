@@ -1,5 +1,6 @@
-//! `heyi workflow check` and `heyi workflow test`: without a server, without a data folder.
+//! `heyi workflow check` and `heyi workflow test`, and the door to `heyi workflow graph`: without a server, without a data folder.
 
+use super::graph::Graph;
 use super::{Failure, Outcome};
 use crate::shipped::{Source, Sources};
 use clap::{Args, Subcommand};
@@ -9,7 +10,7 @@ use heyi_engine::scenario::{MemoryDoor, Player, Scenario};
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Check and play workflow files.
+/// Check, play and draw workflow files.
 #[derive(Debug, Subcommand)]
 pub enum Workflow {
     /// Find every mistake in workflows, with file, line and key.
@@ -18,6 +19,8 @@ pub enum Workflow {
     /// Play the scenarios of workflows and say what is not as expected.
     #[command(after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --json")]
     Test(Which),
+    /// Draw workflows: each proceeding, and the whole.
+    Graph(Graph),
     /// Move running cases to the version of a workflow that is in force now; without --apply, only say what would change.
     #[command(after_help = "Examples:\n  heyi workflow migrate medical-dispute --data /srv/heyi\n  heyi workflow migrate medical-dispute --data /srv/heyi --apply")]
     Migrate(super::migrate::Migrate),
@@ -44,6 +47,7 @@ impl Workflow {
         match self {
             Self::Check(which) => which.check(),
             Self::Test(which) => which.test(),
+            Self::Graph(graph) => graph.run(),
             Self::Migrate(args) => super::on_runtime(args.run()),
             Self::Schema => {
                 println!("{}", serde_json::to_string_pretty(&heyi_engine::definition::json_schema())?);

@@ -89,6 +89,7 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(exports::fetch))
         .routes(routes!(workflows::list))
         .routes(routes!(workflows::read))
+        .routes(routes!(workflows::graph))
         .routes(routes!(sandbox::clock))
         .routes(routes!(sandbox::drain))
 }

@@ -1,13 +1,18 @@
 //! `/workflows`: what is installed, as the file says it.
 
 use super::Api;
+use super::query::Params;
 use crate::auth::Actor;
 use crate::error::{Problem, ProblemDocument};
 use crate::words::labels::Labels;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderValue;
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::response::{IntoResponse as _, Response};
 use heyi_engine::definition::compile::{Kind, Step, Transition};
 use heyi_engine::definition::{Deadline, Definition};
+use heyi_engine::graph::{self as pictures, Format};
 use heyi_engine::guard::Guard;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -259,4 +264,34 @@ pub async fn read(State(api): State<Api>, actor: Actor, Path(name): Path<String>
         facts: file.facts.iter().map(|(n, f)| Named { title: labels.field(f).unwrap_or_else(|| n.clone()), name: n.clone() }).collect(),
         kinds,
     }))
+}
+
+/// A picture of a workflow: of all its proceedings, or of one kind.
+#[utoipa::path(get, operation_id = "draw_workflow", path = "/workflows/{name}/graph.svg", tag = "workflows",
+    params(
+        ("name" = String, Path, example = "medical-dispute"),
+        ("kind" = Option<String>, Query, description = "A kind of proceeding; all of them when left out", example = "mediation"),
+        ("language" = Option<String>, Query, description = "A language of the workflow; the asker's when left out", example = "zh-CN"),
+    ),
+    responses(
+        (status = 200, body = String, content_type = "image/svg+xml"),
+        (status = 400, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn graph(State(api): State<Api>, actor: Actor, Path(name): Path<String>, params: Params) -> Result<Response, Problem> {
+    let params = params.only(&["kind", "language"])?;
+    let installed = api.app.engine.library().workflow(&name).ok_or_else(Problem::not_found)?;
+    let definition = &installed.definition;
+    let languages: Vec<&str> = definition.file.title.keys().map(String::as_str).collect();
+    let named = |text: &str| languages.contains(&text).then(|| text.to_owned());
+    let language = params.read("language", &languages.join(", "), named)?.unwrap_or(actor.language);
+    let kinds: Vec<&str> = definition.kinds.keys().map(String::as_str).collect();
+    let picture = params.read("kind", &kinds.join(", "), |kind| pictures::kind(definition, &language, kind))?;
+    let svg = picture.unwrap_or_else(|| pictures::whole(definition, &language)).write(Format::Svg);
+    let mut response = svg.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
+    // Opened by itself a picture is a document, and needs nothing from anywhere.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));
+    Ok(response)
 }

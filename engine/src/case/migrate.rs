@@ -98,13 +98,7 @@ pub fn plan(from: Rules<'_>, to: Rules<'_>, case: &Case, outside: &Outside<'_>) 
 ///
 /// # Errors
 /// Why a rule of the newer version forbids it.
-pub fn decide(
-    to: Rules<'_>,
-    case: &Case,
-    outside: &Outside<'_>,
-    states: &[StateChange],
-    left: String,
-) -> Result<(Decision, Consequences), Refusals> {
+pub fn decide(to: Rules<'_>, case: &Case, outside: &Outside<'_>, states: &[StateChange], left: String) -> Result<(Decision, Consequences), Refusals> {
     let mut draft = Draft::new(to, case.clone(), outside);
     let states = states.iter().map(|s| (s.proceeding, s.to.clone())).collect();
     let acted = Acted { as_: outside.me.role.clone(), ..Acted::engine(super::event::Who::Account(outside.me.id)) };
@@ -128,7 +122,9 @@ fn states(to: &Definition, case: &Case) -> (Vec<StateChange>, Vec<String>) {
         let named = to.file.migrates.states.get(&format!("{}.{}", p.kind, p.state()));
         let state = named.map_or(p.state(), String::as_str);
         match kind.state(state) {
-            None => stranded.push(format!("{} is in {}.{}, which the newer version does not know and `migrates` does not name", p.id, p.kind, p.state())),
+            None => {
+                stranded.push(format!("{} is in {}.{}, which the newer version does not know and `migrates` does not name", p.id, p.kind, p.state()))
+            }
             Some(def) if def.final_.is_some() => stranded.push(format!("{} would end by moving to {}.{state}", p.id, p.kind)),
             Some(def) if p.round.is_some() && def.assents.is_none() => {
                 stranded.push(format!("{} holds a round of assents in {}.{}, and {state} holds none there", p.id, p.kind, p.state()));

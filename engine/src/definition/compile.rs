@@ -729,7 +729,7 @@ impl Compiler<'_> {
         }
         let people: Vec<String> = def.by.iter().filter(|by| *by != LINKED_CASE).cloned().collect();
         self.who(d, &format!("{key}.by"), &people, Some(&kind.def));
-        for (i, side) in def.affects.iter().enumerate().filter(|(_, s)| !d.file.sides.contains_key(*s)) {
+        for (i, side) in def.affects.iter().flatten().enumerate().filter(|(_, s)| !d.file.sides.contains_key(*s)) {
             self.unknown(&format!("{key}.affects[{i}]"), "side", side, d.file.sides.keys().map(String::as_str));
         }
         if def.at_most == Some(0) {
@@ -1104,8 +1104,13 @@ impl Compiler<'_> {
         for (name, def) in &d.file.notices {
             let key = format!("notices.{name}");
             for (i, to) in def.to.iter().enumerate() {
-                if !matches!(to.name(), "applicant" | "other_side") {
-                    self.who(d, &format!("{key}.to[{i}]"), &[to.name().to_owned()], None);
+                if matches!(to.name(), "applicant" | "other_side") {
+                    continue;
+                }
+                // A seat of the proceeding (`this.chair`) is one of every kind that sends the notice.
+                let senders = users.get(name.as_str()).into_iter().flatten().map(|kind| Some(&d.kinds[*kind].def));
+                for sender in senders.chain(users.get(name.as_str()).is_none().then_some(None)) {
+                    self.who(d, &format!("{key}.to[{i}]"), &[to.name().to_owned()], sender);
                 }
             }
             let mut fields: IndexMap<String, GuardType> = IndexMap::new();

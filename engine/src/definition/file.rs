@@ -672,9 +672,10 @@ pub struct TransitionDef {
     /// How often it may be taken in one proceeding.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u32>,
-    /// The sides whose position in law it changes. Left out: every side, where the step ends the root or draws a number.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub affects: Vec<String>,
+    /// The sides whose position in law it changes; `[]` is nobody's. Left out: every side, where the step ends the root or
+    /// draws a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affects: Option<Vec<String>>,
     /// The deadline before whose end the step must be dated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,

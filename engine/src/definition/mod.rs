@@ -106,19 +106,26 @@ pub fn load_pinned(canonical: &str) -> Result<Definition, Mistakes> {
 /// # Errors
 /// Every mistake that can be seen at once: first of syntax, then of shape, then of names and rules.
 pub fn load(source: &str) -> Result<Definition, Mistakes> {
+    let (definition, report) = load_with_findings(source)?;
+    if report.findings.is_empty() { Ok(definition) } else { Err(Mistakes(report.mistakes())) }
+}
+
+/// Reads and resolves a workflow file, and says what is wrong with the procedure that it describes: a definition that
+/// one can play and learn from, but that no case may be opened under while there are findings.
+///
+/// # Errors
+/// Every mistake of syntax, of shape, or of names.
+pub fn load_with_findings(source: &str) -> Result<(Definition, check::Report), Mistakes> {
     let tree = yaml::read(source)?;
     let (json, places) = shape::fit(&tree, &json_schema())?;
     let file: WorkflowFile = serde_json::from_value(json)
         .map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;
     let (definition, mut mistakes) = compile::compile(file, &places);
     if mistakes.is_empty() {
-        mistakes = check::findings(&definition, &places);
+        let report = check::report(&definition, &places);
+        return Ok((definition, report));
     }
-    if mistakes.is_empty() {
-        Ok(definition)
-    } else {
-        mistakes.sort_by_key(|m| (m.line, m.column));
-        mistakes.dedup();
-        Err(Mistakes(mistakes))
-    }
+    mistakes.sort_by_key(|m| (m.line, m.column));
+    mistakes.dedup();
+    Err(Mistakes(mistakes))
 }

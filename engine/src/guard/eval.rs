@@ -121,7 +121,7 @@ impl From<Result<Value, Unknown>> for Outcome {
     }
 }
 
-type Answer<T> = Result<T, Unknown>;
+pub(super) type Answer<T> = Result<T, Unknown>;
 
 /// Where an expression is evaluated: the scope, and the items around it.
 #[derive(Clone, Copy)]
@@ -278,7 +278,7 @@ fn count(len: usize) -> Answer<Value> {
 }
 
 /// How two values of one type stand to each other; `None` where they differ without an order.
-fn compare(left: &Value, right: &Value) -> Answer<Option<Ordering>> {
+pub(super) fn compare(left: &Value, right: &Value) -> Answer<Option<Ordering>> {
     use Value::{Bool, Date, Decimal as Dec, Instant, Int, Money, Text};
     let unordered = |equal: bool| equal.then_some(Ordering::Equal);
     Ok(match (left, right) {
@@ -296,7 +296,7 @@ fn compare(left: &Value, right: &Value) -> Answer<Option<Ordering>> {
 }
 
 impl Relation {
-    fn holds(self, order: Option<Ordering>) -> bool {
+    pub(super) fn holds(self, order: Option<Ordering>) -> bool {
         match self {
             Relation::Equal => order == Some(Ordering::Equal),
             Relation::NotEqual => order != Some(Ordering::Equal),
@@ -308,7 +308,7 @@ impl Relation {
     }
 }
 
-fn negate(value: &Value) -> Answer<Value> {
+pub(super) fn negate(value: &Value) -> Answer<Value> {
     match value {
         Value::Int(_) => add(&Value::Int(0), Sign::Minus, value),
         Value::Decimal(number) => Ok(Value::Decimal(-*number)),
@@ -317,7 +317,7 @@ fn negate(value: &Value) -> Answer<Value> {
     }
 }
 
-fn add(sum: &Value, sign: Sign, part: &Value) -> Answer<Value> {
+pub(super) fn add(sum: &Value, sign: Sign, part: &Value) -> Answer<Value> {
     use Value::{Date, Decimal as Dec, Int, Money};
     let plus = sign == Sign::Plus;
     let result = match (sum, part) {

@@ -17,6 +17,7 @@ mod eval;
 mod lex;
 mod literal;
 mod parse;
+mod possible;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -27,6 +28,7 @@ use rust_decimal::Decimal;
 use serde::{Serialize, Serializer};
 
 pub use eval::{Outcome, Reason, Scope, Slot};
+pub use possible::{Answers, Held, World};
 pub use types::{GuardType, Names};
 
 use crate::value::Value;
@@ -112,6 +114,31 @@ impl Guard {
     pub fn eval(&self, scope: &dyn Scope) -> Outcome {
         let answer = eval::Place::of(scope).value(&self.expr).map(std::borrow::Cow::into_owned);
         Outcome::from(answer.map(|value| if self.widens { widened(value) } else { value }))
+    }
+
+    /// What it could answer in a world of which only the domains of its names are known.
+    pub fn could(&self, world: &dyn World) -> Answers {
+        possible::View::of(&self.source, world).answers(&self.expr)
+    }
+
+    /// The questions in it that no small domain decides, each once, as they are written: over lists, and comparisons
+    /// of which a side can hold anything.
+    pub fn open_questions(&self, world: &dyn World) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        possible::View::of(&self.source, world).open(&self.expr, &mut found);
+        found
+    }
+
+    /// The largest whole number that the path may hold where the guard holds, as far as a clause of its own says so.
+    pub fn at_most(&self, path: &[&str]) -> Option<i64> {
+        possible::at_most(&self.expr, path)
+    }
+
+    /// The literals of the guard, for whoever looks for values that satisfy it.
+    pub fn literals(&self) -> Vec<Value> {
+        let mut found = Vec::new();
+        possible::literals(&self.expr, &mut found);
+        found
     }
 
     /// The parts that `&&` joins at the top, in order, so that a refusal can name each one that fails. A guard without

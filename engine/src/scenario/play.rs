@@ -109,7 +109,17 @@ impl<'a> Player<'a> {
     pub fn new(scenario: &'a Scenario, definition: &'a Definition, accounts: &'a IndexMap<String, Account>) -> Self {
         let mut accounts = accounts.clone();
         accounts.entry(LINKED_CASE.to_owned()).or_insert_with(Cast::linked_case);
-        Self { scenario, definition, accounts, case: None, state: None, people: BTreeMap::new(), files: BTreeMap::new(), events: BTreeMap::new(), next: 0 }
+        Self {
+            scenario,
+            definition,
+            accounts,
+            case: None,
+            state: None,
+            people: BTreeMap::new(),
+            files: BTreeMap::new(),
+            events: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// The case, once it is open.

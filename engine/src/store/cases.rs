@@ -153,12 +153,8 @@ pub fn chain(previous: &str, body: &Json) -> Option<String> {
 
 /// Keeps a text by its digest, for as long as the database lives.
 pub(crate) async fn pin<C: ConnectionTrait>(db: &C, kind: &str, name: &str, digest: &str, body: &str) -> Result<(), StoreError> {
-    let row = source::ActiveModel {
-        digest: Set(digest.to_owned()),
-        kind: Set(kind.to_owned()),
-        name: Set(name.to_owned()),
-        body: Set(body.to_owned()),
-    };
+    let row =
+        source::ActiveModel { digest: Set(digest.to_owned()), kind: Set(kind.to_owned()), name: Set(name.to_owned()), body: Set(body.to_owned()) };
     source::Entity::insert(row).on_conflict_do_nothing_on([source::Column::Digest]).exec_without_returning(db).await?;
     Ok(())
 }
