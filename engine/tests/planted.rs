@@ -103,9 +103,8 @@ fn waiting(file: &WorkflowFile) -> Vec<(String, String)> {
 
 /// Every transition that does not open a proceeding.
 fn steps(file: &WorkflowFile) -> Vec<(String, String)> {
-    let later = |k: &String| {
-        file.proceedings[k].transitions.iter().filter(|(_, t)| t.from.as_slice() != ["new"]).map(|(n, _)| n.clone()).collect::<Vec<_>>()
-    };
+    let later =
+        |k: &String| file.proceedings[k].transitions.iter().filter(|(_, t)| t.from.as_slice() != ["new"]).map(|(n, _)| n.clone()).collect::<Vec<_>>();
     file.proceedings.keys().flat_map(|k| later(k).into_iter().map(move |t| (k.clone(), t))).collect()
 }
 
@@ -252,7 +251,9 @@ fn plants(question: Question, base: &WorkflowFile) -> Vec<Plant> {
         Question::Outcome => {
             let fact = base.facts.iter().find(|(_, f)| f.ty == TypeName::Text).map(|(n, _)| n.clone()).unwrap_or_default();
             for (kind, at) in waiting(base) {
-                let Some(end) = base.proceedings[kind.as_str()].states.iter().find(|(_, s)| s.final_.is_some()).map(|(n, _)| n.clone()) else { continue };
+                let Some(end) = base.proceedings[kind.as_str()].states.iter().find(|(_, s)| s.final_.is_some()).map(|(n, _)| n.clone()) else {
+                    continue;
+                };
                 let entering: Vec<String> =
                     base.proceedings[kind.as_str()].transitions.iter().filter(|(_, t)| t.to == at).map(|(n, _)| n.clone()).collect();
                 if !entering.is_empty() {

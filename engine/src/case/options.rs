@@ -76,10 +76,10 @@ fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&
     }
     for kind in rules.definition.kinds.values() {
         for transition in kind.transitions.values().filter(|t| t.auto.is_some() || permit::concerns(rules, outside.me, &t.def.by)) {
-            if language.is_none() && transition.auto.is_some() {
+            let places = targets(case, kind, transition);
+            if language.is_none() && (transition.auto.is_some() || places.is_empty()) {
                 continue;
             }
-            let places = targets(case, kind, transition);
             if places.is_empty() && transition.auto.is_none() {
                 let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).detail("reason", "none");
                 if !transition.opens {
@@ -88,7 +88,12 @@ fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&
                 }
                 out.push(blank(kind, transition, None, vec![refusal], schema(&transition.def.input, outside, language)));
             }
-            for target in places {
+            let open_here = |target: &Target| match target {
+                // Why another state would be needed is told, and not asked here.
+                Target::In(id) => language.is_some() || case.proceedings.get(id).is_some_and(|p| transition.from.contains(p.state())),
+                Target::New(_) => true,
+            };
+            for target in places.into_iter().filter(open_here) {
                 out.extend(option(rules, case, outside, kind, transition, target, now, language));
             }
         }

@@ -111,7 +111,8 @@ fn blank(definition: &Definition, finding: &Finding, name: &str) -> Scenario {
         party: None,
         unit: None,
     };
-    let title: Localized = definition.file.title.keys().map(|l| (l.clone(), format!("{}: {}", finding.mistake.key, finding.mistake.message))).collect();
+    let title: Localized =
+        definition.file.title.keys().map(|l| (l.clone(), format!("{}: {}", finding.mistake.key, finding.mistake.message))).collect();
     Scenario {
         scenario: name.to_owned(),
         workflow: definition.file.workflow.clone(),
@@ -300,7 +301,9 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
-        if transition.opens && let Some(parent) = &kind.def.of {
+        if transition.opens
+            && let Some(parent) = &kind.def.of
+        {
             let first = self.kind(parent)?.opening().and_then(|t| t.to.clone()).unwrap_or_default();
             self.reach(parent, &first, 0).ok();
         }
@@ -361,7 +364,8 @@ impl<'a> Walk<'a> {
             return Err(format!("`{side}` is told in this play, under a condition that held"));
         }
         let file = &self.definition.file;
-        let reaches = |n: &crate::definition::file::NoticeDef| n.to.iter().any(|t| t.name() == side || matches!(t.name(), "applicant" | "other_side"));
+        let reaches =
+            |n: &crate::definition::file::NoticeDef| n.to.iter().any(|t| t.name() == side || matches!(t.name(), "applicant" | "other_side"));
         let silent = transition.def.notices.iter().filter(|n| !by.contains_key(*n));
         let not_notices: Vec<String> = if by.is_empty() && transition.def.notices.is_empty() {
             // Of all that could have told this side nothing left.
@@ -545,7 +549,7 @@ impl<'a> Walk<'a> {
             let named: Vec<&str> = opening
                 .when
                 .iter()
-                .filter(|g| g.reads().contains(&["this", "parent", "state"].map(str::to_owned).to_vec()))
+                .filter(|g| g.reads().contains(["this", "parent", "state"].map(str::to_owned).as_slice()))
                 .flat_map(Guard::literals)
                 .filter_map(|v| if let Value::Text(t) = v { parent.def.states.get_key_value(&t).map(|(n, _)| n.as_str()) } else { None })
                 .collect();
@@ -835,7 +839,10 @@ impl<'a> Walk<'a> {
         let state = self.of_kind(&kind.name).next().map(|p| p.state().to_owned()).unwrap_or_default();
         for path in guard.reads().iter().filter(|p| p[0] == "this" && p.len() > 1) {
             let setting = kind.transitions.values().find(|t| {
-                t.name != transition.name && t.from.contains(&state) && t.def.sets.contains_key(&path[1]) && t.to.as_ref().is_none_or(|to| *to == state)
+                t.name != transition.name
+                    && t.from.contains(&state)
+                    && t.def.sets.contains_key(&path[1])
+                    && t.to.as_ref().is_none_or(|to| *to == state)
             });
             if let Some(setting) = setting {
                 return self.take_here(kind, setting, depth + 1);
@@ -883,7 +890,8 @@ impl<'a> Walk<'a> {
             && !file.actions.seat.by.is_empty()
         {
             for who in self.accounts.iter().filter(|(_, a)| a.role == def.role).map(|(n, _)| n.clone()).collect::<Vec<_>>() {
-                let input: IndexMap<String, Json> = IndexMap::from([("seat".to_owned(), json!(seat)), ("account".to_owned(), json!(format!("${who}")))]);
+                let input: IndexMap<String, Json> =
+                    IndexMap::from([("seat".to_owned(), json!(seat)), ("account".to_owned(), json!(format!("${who}")))]);
                 if self.own_action("case.seat", &file.actions.seat.by, |step| step.input.clone_from(&input)).is_ok() {
                     return Ok(());
                 }
@@ -928,10 +936,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Ways to fill in a form that its own condition accepts.
-    fn fillings(&self, transition: &Transition, this: Option<ProceedingId>, target: Option<ProceedingId>, side: Option<&str>) -> Vec<IndexMap<String, Json>> {
+    fn fillings(
+        &self,
+        transition: &Transition,
+        this: Option<ProceedingId>,
+        target: Option<ProceedingId>,
+        side: Option<&str>,
+    ) -> Vec<IndexMap<String, Json>> {
         let Type::Record(fields) = &transition.input else { return vec![IndexMap::new()] };
         let literals = transition.accepts.as_ref().map(Guard::literals).unwrap_or_default();
-        let read: BTreeSet<String> = transition.accepts.iter().flat_map(Guard::reads).filter(|p| p[0] == "input").filter_map(|p| p.into_iter().nth(1)).collect();
+        let read: BTreeSet<String> =
+            transition.accepts.iter().flat_map(Guard::reads).filter(|p| p[0] == "input").filter_map(|p| p.into_iter().nth(1)).collect();
         let choices: Vec<(String, Vec<Value>)> = fields
             .iter()
             .filter(|(n, f)| !f.optional || read.contains(*n))
@@ -950,11 +965,19 @@ impl<'a> Walk<'a> {
         let mut out = Vec::new();
         combinations(&choices, |chosen| {
             let input = Value::Record(chosen.iter().cloned().collect());
-            let scope = Scope { side, this, parent: target, input: Some(&input), ..Scope::of(self.rules(), self.case(), this.unwrap_or(ProceedingId(0)), legal_at) };
+            let scope = Scope {
+                side,
+                this,
+                parent: target,
+                input: Some(&input),
+                ..Scope::of(self.rules(), self.case(), this.unwrap_or(ProceedingId(0)), legal_at)
+            };
             if transition.accepts.as_ref().is_none_or(|g| g.eval(&scope).is_true()) {
                 let shown = |v: &Value| match v {
                     Value::Record(account) => match account.get("id") {
-                        Some(Value::Text(id)) => self.accounts.iter().find(|(_, a)| a.id.to_string() == *id).map_or(Json::Null, |(n, _)| json!(format!("${n}"))),
+                        Some(Value::Text(id)) => {
+                            self.accounts.iter().find(|(_, a)| a.id.to_string() == *id).map_or(Json::Null, |(n, _)| json!(format!("${n}")))
+                        }
                         _ => v.to_json(),
                     },
                     _ => v.to_json(),

@@ -9,6 +9,7 @@
 mod operators;
 
 use heyi_engine::calendar::Calendar;
+use heyi_engine::case::event::What;
 use heyi_engine::case::{Account, Policy};
 use heyi_engine::definition::shape::{self, Places};
 use heyi_engine::definition::{self, Definition, compile};
@@ -64,11 +65,19 @@ struct World {
     plays: Vec<Play>,
 }
 
-/// A scenario, what it has to do with, and its record step by step.
+/// A scenario, its record step by step, and the step in which it first meets each kind (`kind`), each state
+/// (`kind:state`) and each transition that it takes or tries (`kind.transition`).
 struct Play {
     scenario: Scenario,
-    meets: BTreeSet<String>,
+    meets: BTreeMap<String, usize>,
     record: Vec<String>,
+}
+
+impl Play {
+    /// The first step in which the mutant can show; none if never.
+    fn first(&self, mutant: &Mutant) -> Option<usize> {
+        if mutant.shows_in.is_empty() { Some(0) } else { mutant.shows_in.iter().filter_map(|what| self.meets.get(what).copied()).min() }
+    }
 }
 
 /// What became of a mutant.
@@ -87,19 +96,20 @@ impl World {
         let calendar = calendar(&definition.file.calendar);
         let mut world = Self { definition, calendar, accounts: cast.accounts(), plays: Vec::new() };
         for scenario in scenarios {
-            let mut play = Play { meets: BTreeSet::new(), record: Vec::new(), scenario };
+            let mut play = Play { meets: BTreeMap::new(), record: Vec::new(), scenario };
             let policy = Policy::of(&world.definition, &play.scenario.policy).expect("a scenario's policy is good");
             let mut rehearsal = Rehearsal::new(&play.scenario, &world.definition, policy, &world.calendar, &world.accounts);
             while let Some(act) = rehearsal.step() {
                 let act = act.unwrap_or_else(|fault| panic!("{fault}"));
                 assert!(act.report.failures.is_empty(), "{}, step {}: {:?}", play.scenario.scenario, act.report.number, act.report.failures);
-                play.meets.extend(heyi_engine::scenario::coverage::sequence(&act.seen));
-                play.meets.extend(act.seen.notices.iter().map(|n| n.kind.clone()));
-                play.meets.extend(act.seen.deadlines.iter().map(|r| r.id.deadline.clone()));
-                play.meets.extend(act.seen.case.proceedings.values().map(|p| format!("{}:{}", p.kind, p.state())));
+                let tried = play.scenario.steps[play.record.len()].do_.clone();
+                let moved = act.seen.events.iter().filter_map(|e| if let What::Moved(m) = &e.what { Some(m) } else { None });
+                let met = moved.flat_map(|m| [m.kind.clone(), format!("{}:{}", m.kind, m.to), format!("{}.{}", m.kind, m.transition)]);
+                for what in met.chain(tried) {
+                    play.meets.entry(what).or_insert(play.record.len());
+                }
                 play.record.push(act.record);
             }
-            play.meets.extend(play.scenario.steps.iter().filter_map(|s| s.do_.clone()));
             world.plays.push(play);
         }
         // The shortest first: among those that may notice, it notices soonest.
@@ -126,10 +136,12 @@ impl World {
         if let Some(mistake) = mistakes.first() {
             return Fate::Stillborn(mistake.to_string());
         }
-        let (first, rest): (Vec<&Play>, Vec<&Play>) = self.plays.iter().partition(|p| p.meets.contains(&mutant.touches));
+        // Those that take the very step come first.
+        let (first, rest): (Vec<&Play>, Vec<&Play>) = self.plays.iter().partition(|p| p.meets.contains_key(&mutant.touches));
         for play in first.into_iter().chain(rest) {
+            let Some(from) = play.first(mutant) else { continue };
             // A panic is noticed too, and is worse.
-            let noticed = catch_unwind(AssertUnwindSafe(|| self.noticed(play, &definition)));
+            let noticed = catch_unwind(AssertUnwindSafe(|| self.noticed(play, from, &definition)));
             if noticed.unwrap_or(true) {
                 return Fate::Noticed(play.scenario.scenario.clone());
             }
@@ -137,13 +149,19 @@ impl World {
         Fate::Survived
     }
 
-    /// Whether a play goes otherwise under another definition.
-    fn noticed(&self, play: &Play, definition: &Definition) -> bool {
+    /// Whether a play goes otherwise under another definition. Before the step `from` it cannot, so there its record,
+    /// which is most of the work, is not asked for.
+    fn noticed(&self, play: &Play, from: usize, definition: &Definition) -> bool {
         let Ok(policy) = Policy::of(definition, &play.scenario.policy) else { return true };
         let mut rehearsal = Rehearsal::new(&play.scenario, definition, policy, &self.calendar, &self.accounts);
-        play.record.iter().any(|recorded| match rehearsal.step() {
-            Some(Ok(act)) => !act.report.failures.is_empty() || act.record != *recorded,
-            Some(Err(_)) | None => true,
+        play.record.iter().enumerate().any(|(at, recorded)| {
+            let went = if at + 1 < from {
+                rehearsal.skip().map(|report| report.map(|r| r.failures.is_empty()))
+            } else {
+                // The record of a step tells what is new since the one before, so the one before is looked at too.
+                rehearsal.step().map(|act| act.map(|a| a.report.failures.is_empty() && (at < from || a.record == *recorded)))
+            };
+            went != Some(Ok(true))
         })
     }
 
@@ -282,10 +300,16 @@ fn what_no_scenario_tries_survives() {
     let scenario = Scenario::parse(include_str!("../data/tiny/reply-in-time.yaml"), &definition).unwrap_or_else(|mistakes| panic!("{mistakes}"));
     let cast = Cast::of(&definition);
     let world = World::new(definition, &cast, vec![scenario]);
-    assert!(!world.noticed(&world.plays[0], &world.definition), "a play that is not changed goes as it went");
+    assert!(!world.noticed(&world.plays[0], 0, &world.definition), "a play that is not changed goes as it went");
     let all = operators::all(&world.definition);
     let mutants: Vec<&Mutant> = all.iter().collect();
     let fates = world.fates(&mutants);
+    // Where a mutant is said not to show yet, it does not: looked at from the first step on, each has the same fate.
+    for (mutant, fate) in all.iter().zip(&fates) {
+        let (definition, mistakes) = compile::compile(mutant.of(&world.definition.file), &Places::new());
+        let noticed = mistakes.is_empty() && world.noticed(&world.plays[0], 0, &definition);
+        assert_eq!(matches!(fate, Fate::Noticed(_)), noticed, "{}", mutant.name);
+    }
     let fate = |name: &str| {
         let at = all.iter().position(|m| m.name == name);
         let at = at.unwrap_or_else(|| panic!("no mutant `{name}` among {:#?}", all.iter().map(|m| &m.name).collect::<Vec<_>>()));

@@ -13,8 +13,10 @@ pub struct Mutant {
     pub name: String,
     /// The kind of change.
     pub operator: &'static str,
-    /// What a scenario has to do with to see it: `kind.transition`, `kind:state`, a deadline, a notice, `case.action`.
+    /// The step that is changed, as `kind.transition`, or else what is: scenarios that take it are played first.
     pub touches: String,
+    /// A play in which none of these is met goes as it went: kinds, `kind:state`, `kind.transition`. Empty: any may tell.
+    pub shows_in: Vec<String>,
     change: Box<dyn Fn(&mut WorkflowFile) + Send + Sync>,
 }
 
@@ -38,7 +40,7 @@ fn sent(file: &WorkflowFile) -> Vec<String> {
 
 /// Every mutant of a workflow.
 pub fn all(definition: &Definition) -> Vec<Mutant> {
-    let mut list = List { definition, out: Vec::new() };
+    let mut list = List { definition, out: Vec::new(), shows_in: Vec::new() };
     list.policy();
     list.actions();
     list.notices();
@@ -60,6 +62,8 @@ pub fn all(definition: &Definition) -> Vec<Mutant> {
 struct List<'d> {
     definition: &'d Definition,
     out: Vec<Mutant>,
+    /// Where what is being listed shows.
+    shows_in: Vec<String>,
 }
 
 fn transition<'f>(file: &'f mut WorkflowFile, kind: &str, name: &str) -> &'f mut TransitionDef {
@@ -99,7 +103,8 @@ fn reguarded(guard: &Guard) -> Vec<(&'static str, String, Option<String>)> {
 
 impl List<'_> {
     fn add(&mut self, operator: &'static str, touches: &str, name: String, change: impl Fn(&mut WorkflowFile) + Send + Sync + 'static) {
-        self.out.push(Mutant { name, operator, touches: touches.to_owned(), change: Box::new(change) });
+        let shows_in = self.shows_in.clone();
+        self.out.push(Mutant { name, operator, touches: touches.to_owned(), shows_in, change: Box::new(change) });
     }
 
     /// Somebody who is not yet named, chosen by the name of the place, so that it is the same in each run.
@@ -186,6 +191,7 @@ impl List<'_> {
 
     fn notices(&mut self) {
         for (name, def) in &self.definition.file.notices {
+            self.shows_in = self.sending(name);
             for (i, to) in def.to.iter().enumerate() {
                 let (key, place) = (name.clone(), format!("notices.{name}"));
                 self.add("recipient removed", name, format!("{place} without {}", to.name()), move |f| drop(f.notices[&key].to.remove(i)));
@@ -202,7 +208,24 @@ impl List<'_> {
         }
     }
 
+    /// The steps and states out of which a notice is sent; empty when it may be anywhere.
+    fn sending(&self, notice: &str) -> Vec<String> {
+        if self.definition.file.actions.undo.as_ref().is_some_and(|u| u.notice == notice) {
+            return Vec::new();
+        }
+        let mut out = Vec::new();
+        for kind in self.definition.kinds.values() {
+            out.extend(kind.transitions.values().filter(|t| t.def.notices.iter().any(|n| n == notice)).map(|t| format!("{}.{}", kind.name, t.name)));
+            for deadline in kind.deadlines.values() {
+                let own = deadline.def.iter().any(|d| d.tells.as_deref() == Some(notice) || d.warns.as_ref().is_some_and(|w| w.notice == notice));
+                out.extend(deadline.lives_in.iter().filter(|_| own).map(|s| format!("{}:{s}", kind.name)));
+            }
+        }
+        out
+    }
+
     fn seats(&mut self) {
+        self.shows_in = Vec::new();
         for (name, seat) in &self.definition.file.seats {
             for (i, other) in seat.apart_from.iter().enumerate() {
                 let key = name.clone();
@@ -226,6 +249,7 @@ impl List<'_> {
     fn state(&mut self, kind: &str, name: &str, state: &StateDef) {
         let Some(assents) = &state.assents else { return };
         let (touches, place) = (format!("{kind}:{name}"), format!("{kind}.states.{name}.assents"));
+        self.shows_in = vec![touches.clone()];
         let at = {
             let (kind, name) = (kind.to_owned(), name.to_owned());
             move |f: &mut WorkflowFile, change: &dyn Fn(&mut heyi_engine::definition::file::AssentsDef)| {
@@ -251,6 +275,12 @@ impl List<'_> {
         let place = format!("{kind}.{name}");
         let touches = place.as_str();
         let compiled = &self.definition.kinds[kind].transitions[name];
+        // It is offered in the states that it leaves, or while there is a parent to open it below; or it is tried.
+        self.shows_in = if compiled.opens {
+            self.definition.file.proceedings[kind].of.iter().cloned().collect()
+        } else {
+            compiled.from.iter().map(|s| format!("{kind}:{s}")).chain([place.clone()]).collect()
+        };
         let at = {
             let (kind, name) = (kind.to_owned(), name.to_owned());
             move |f: &mut WorkflowFile, change: &dyn Fn(&mut TransitionDef)| change(transition(f, &kind, &name))
@@ -268,6 +298,7 @@ impl List<'_> {
             let (kind, name) = (kind.to_owned(), name.to_owned());
             self.by(touches, &place, &def.by, move |f| &mut transition(f, &kind, &name).by);
         }
+        let offered = std::mem::replace(&mut self.shows_in, vec![place.clone()]);
         for (i, notice) in def.notices.iter().enumerate() {
             let set = at.clone();
             self.add("notice removed", touches, format!("{place} without the notice {notice}"), move |f| set(f, &|t| drop(t.notices.remove(i))));
@@ -285,6 +316,7 @@ impl List<'_> {
             let set = at.clone();
             self.add("then dropped", touches, format!("{place} without then[{i}] {what}"), move |f| set(f, &|t| drop(t.then.remove(i))));
         }
+        self.shows_in = offered;
         let needs = def.needs.clone().unwrap_or_default();
         type Needs = fn(&mut NeedsDef) -> &mut Vec<String>;
         let lists: [(&str, Needs); 3] = [("papers", |n| &mut n.papers), ("consents", |n| &mut n.consents), ("seats", |n| &mut n.seats)];
@@ -309,6 +341,7 @@ impl List<'_> {
         let place = format!("{kind}.deadlines.{name}");
         let touches = name;
         let compiled = &self.definition.kinds[kind].deadlines[name];
+        self.shows_in = compiled.lives_in.iter().map(|s| format!("{kind}:{s}")).collect();
         let at = {
             let (kind, name) = (kind.to_owned(), name.to_owned());
             move |f: &mut WorkflowFile, change: &dyn Fn(&mut DeadlineDef)| change(deadline(f, &kind, &name))
