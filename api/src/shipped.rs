@@ -2,6 +2,7 @@
 
 use heyi_engine::calendar::Calendar;
 use heyi_engine::case::Policy;
+use heyi_engine::definition::check::Report;
 use heyi_engine::definition::{self, Definition};
 use heyi_engine::library::Library;
 use heyi_engine::scenario::Cast;
@@ -120,12 +121,24 @@ impl Sources {
 }
 
 impl Source {
-    /// Reads the definition.
+    /// Reads the definition, for cases to be opened under.
     ///
     /// # Errors
-    /// Every mistake.
+    /// Every mistake, and every finding of the check.
     pub fn definition(&self) -> Result<Definition, Mistakes> {
-        let definition = definition::load(&self.workflow)
+        let (definition, report) = self.read()?;
+        if report.findings.is_empty() {
+            return Ok(definition);
+        }
+        Err(report.findings.iter().map(|f| format!("{}/workflow.yaml:{}", self.name, f.mistake)).collect())
+    }
+
+    /// Reads the definition with what the check finds about it, to be played and looked at.
+    ///
+    /// # Errors
+    /// Every mistake for which it cannot be read.
+    pub fn read(&self) -> Result<(Definition, Report), Mistakes> {
+        let (definition, report) = definition::load_with_findings(&self.workflow)
             .map_err(|mistakes| mistakes.0.iter().map(|m| format!("{}/workflow.yaml:{m}", self.name)).collect::<Mistakes>())?;
         if definition.file.workflow != self.name {
             return Err(vec![format!(
@@ -133,7 +146,7 @@ impl Source {
                 self.name, definition.file.workflow
             )]);
         }
-        Ok(definition)
+        Ok((definition, report))
     }
 
     /// Reads the cast; a workflow without one gets one account per role and side.

@@ -154,7 +154,11 @@ impl App {
         let library = sources.library(&config.policy).map_err(StartError::Sources)?;
         let templates = letter_templates(&library, &config)?;
         let documents = match &config.templates {
-            Some(folder) => documents::Templates::with_folder(folder).map_err(|e| StartError::Templates(vec![e.to_string()]))?,
+            Some(folder) => {
+                let own = documents::Templates::with_folder(folder).map_err(|e| StartError::Templates(vec![e.to_string()]))?;
+                own.check().map_err(|e| StartError::Templates(vec![e.to_string()]))?;
+                own
+            }
             None => documents::Templates::embedded(),
         };
         std::fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir.display().to_string()))?;

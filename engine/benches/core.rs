@@ -1,5 +1,5 @@
 //! How long the core takes, without database or clock: one step of a workflow with twelve states, the same step on a
-//! case with ten thousand events, and folding those again.
+//! case with ten thousand events, folding those again, and the check of the largest workflow.
 //!
 //! `cargo bench -p heyi-engine --no-default-features --bench core`
 
@@ -9,6 +9,7 @@ use heyi_engine::calendar::Calendar;
 use heyi_engine::case::decide::{Command, Decision, decide};
 use heyi_engine::case::event::Event;
 use heyi_engine::case::{Account, Case, Outside, Policy, Rules, advance, evolve};
+use heyi_engine::definition::shape::Places;
 use heyi_engine::definition::{self, Definition};
 use heyi_engine::scenario::Cast;
 use serde_json::json;
@@ -140,5 +141,14 @@ fn core(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, core);
+/// The check of the largest shipped workflow: every question, and reading the file beside it.
+fn check(c: &mut Criterion) {
+    let source = include_str!("../../workflows/medical-dispute/workflow.yaml");
+    let (definition, report) = definition::load_with_findings(source).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    println!("{} kinds, {} finding(s), {} note(s)", definition.kinds.len(), report.findings.len(), report.notes.len());
+    c.bench_function("check, medical-dispute", |b| b.iter(|| black_box(definition::check::report(&definition, &Places::new()))));
+    c.bench_function("read and check, medical-dispute", |b| b.iter(|| black_box(definition::load_with_findings(source)).is_ok()));
+}
+
+criterion_group!(benches, core, check);
 criterion_main!(benches);

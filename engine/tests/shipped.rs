@@ -4,6 +4,8 @@ use heyi_engine::definition;
 use std::fs;
 use std::path::Path;
 
+const SHIPPED_MAIN: &str = include_str!("../../workflows/medical-dispute/workflow.yaml");
+
 #[test]
 fn the_shipped_workflows_have_no_findings() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workflows");
@@ -30,4 +32,15 @@ fn the_shipped_workflows_have_no_findings() {
         ("periodic-screening", "round"),
     ];
     assert_eq!(roots, known.map(|(name, root)| (name.to_owned(), root.to_owned())));
+}
+
+#[test]
+fn the_order_of_the_file_is_kept_as_it_decides_ties() {
+    let definition = definition::load(SHIPPED_MAIN).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let stages: Vec<&str> = definition.file.stages.keys().map(String::as_str).collect();
+    assert_eq!(stages.first(), Some(&"intake"), "stages stand in the order of the procedure: {stages:?}");
+    let states = &definition.file.proceedings["mediation"].states;
+    assert_eq!(states.keys().next().map(String::as_str), Some("received"));
+    let again = definition::load_pinned(&definition.canonical).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert!(again.file.stages.keys().eq(definition.file.stages.keys()) && again.digest == definition.digest, "what is pinned keeps it too");
 }

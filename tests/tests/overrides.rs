@@ -103,7 +103,13 @@ const NEIGHBOURS: &str = "neighbourhood-noise";
 
 #[test]
 fn a_workflow_of_another_field_is_checked_and_played() {
-    let run = |what: &str| Ran::of(command(["workflow", what, "--json", "--workflows"]).arg(data("workflows"))).ended(0);
+    let run = |what: &str| {
+        let mut run = command(["workflow", what, "--json", "--workflows"]);
+        Ran::of(run.arg(data("workflows")).env("HEYI_TEMPLATES", data("templates"))).ended(0)
+    };
+    // Its letters are its own, and without them it is not sound.
+    let wordless = Ran::of(command(["workflow", "check", NEIGHBOURS, "--workflows"]).arg(data("workflows")).env_remove("HEYI_TEMPLATES")).ended(1);
+    assert!(wordless.stdout.contains("templates/mail/"), "{}", wordless.stdout);
     let checked: Json = serde_json::from_str(&run("check").stdout).expect("JSON alone");
     assert_eq!(checked, json!({"workflows": ["medical-dispute", NEIGHBOURS], "findings": []}), "it joins the shipped one");
     let tested: Json =

@@ -3,6 +3,7 @@
 //! Here: arguments, and what is printed. With `--json` standard output holds the JSON alone; logs go to standard error.
 
 mod calendar;
+mod check;
 mod demo;
 mod graph;
 mod migrate;

@@ -1,5 +1,6 @@
 //! `heyi workflow check` and `heyi workflow test`, and the door to `heyi workflow graph`: without a server, without a data folder.
 
+use super::check::Check;
 use super::graph::Graph;
 use super::{Failure, Outcome};
 use crate::shipped::{Source, Sources};
@@ -18,8 +19,10 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Subcommand)]
 pub enum Workflow {
     /// Find every mistake in workflows, with file, line and key.
-    #[command(after_help = "Examples:\n  heyi workflow check\n  heyi workflow check medical-dispute --workflows ./mine")]
-    Check(Which),
+    #[command(
+        after_help = "Examples:\n  heyi workflow check\n  heyi workflow check medical-dispute --workflows ./mine\n  heyi workflow check medical-dispute --longest\n  heyi workflow check mine --counterexamples ./plays && heyi workflow test mine --workflows ./plays"
+    )]
+    Check(Check),
     /// Play the scenarios of workflows and say what is not as expected, or not as recorded.
     #[command(
         after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --coverage\n  heyi workflow test --record --workflows ./mine"
@@ -40,13 +43,13 @@ pub enum Workflow {
 #[derive(Debug, Args)]
 pub struct Which {
     /// Names; all installed ones when left out.
-    names: Vec<String>,
+    pub(super) names: Vec<String>,
     /// A folder whose workflows replace or join the shipped ones.
     #[arg(long, value_name = "DIR", env = "HEYI_WORKFLOWS")]
-    workflows: Option<PathBuf>,
+    pub(super) workflows: Option<PathBuf>,
     /// JSON alone on standard output.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What to play, and what to make of it.
@@ -66,7 +69,7 @@ impl Workflow {
     /// Runs it.
     pub(super) fn run(self) -> Outcome {
         match self {
-            Self::Check(which) => which.check(),
+            Self::Check(check) => check.run(),
             Self::Test(test) => test.run(),
             Self::Graph(graph) => graph.run(),
             Self::Migrate(args) => super::on_runtime(args.run()),
@@ -79,7 +82,7 @@ impl Workflow {
 }
 
 impl Which {
-    fn sources(&self) -> Result<(Sources, Vec<Source>), Failure> {
+    pub(super) fn sources(&self) -> Result<(Sources, Vec<Source>), Failure> {
         let all = Sources::read(self.workflows.as_deref()).map_err(|m| Failure::usage(m.join("\n")))?;
         let mut chosen = Vec::new();
         for name in &self.names {
@@ -98,31 +101,6 @@ impl Which {
         }
         Ok((all, chosen))
     }
-
-    fn check(&self) -> Outcome {
-        let (all, chosen) = self.sources()?;
-        let mut findings = Vec::new();
-        for source in &chosen {
-            match source.definition() {
-                Err(more) => findings.extend(more),
-                Ok(definition) => {
-                    findings.extend(all.calendar(&definition.file.calendar).err().into_iter().flatten());
-                    findings.extend(source.cast(&definition).err().into_iter().flatten());
-                    for (name, text) in &source.scenarios {
-                        let parsed = Scenario::parse(text, &definition);
-                        findings.extend(parsed.err().into_iter().flat_map(|m| m.0).map(|m| format!("{}/scenarios/{name}.yaml:{m}", source.name)));
-                    }
-                }
-            }
-        }
-        if self.json {
-            println!("{}", json!({"workflows": chosen.iter().map(|s| &s.name).collect::<Vec<_>>(), "findings": findings}));
-        } else {
-            findings.iter().for_each(|f| println!("{f}"));
-            println!("{} workflow(s), {} finding(s)", chosen.len(), findings.len());
-        }
-        if findings.is_empty() { Ok(()) } else { Err(Failure::negative("")) }
-    }
 }
 
 impl Test {
@@ -135,7 +113,8 @@ impl Test {
         let (all, chosen) = self.which.sources()?;
         let (mut results, mut covered, mut failed, mut written) = (Vec::new(), Vec::new(), 0, 0);
         for source in &chosen {
-            let definition = source.definition().map_err(|m| Failure::negative(m.join("\n")))?;
+            // What the check finds about behaviour can be played: that is how one sees it.
+            let (definition, _) = source.read().map_err(|m| Failure::negative(m.join("\n")))?;
             let mut coverage = Coverage::default();
             let mut sequences = BTreeMap::new();
             for (name, text) in &source.scenarios {

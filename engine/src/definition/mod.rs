@@ -117,8 +117,9 @@ pub fn load(source: &str) -> Result<Definition, Mistakes> {
 /// Every mistake of syntax, of shape, or of names.
 pub fn load_with_findings(source: &str) -> Result<(Definition, check::Report), Mistakes> {
     let tree = yaml::read(source)?;
-    let (json, places) = shape::fit(&tree, &json_schema())?;
-    let file: WorkflowFile = serde_json::from_value(json)
+    let (fitted, places) = shape::fit(&tree, &json_schema())?;
+    let file: WorkflowFile = fitted
+        .read()
         .map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;
     let (definition, mut mistakes) = compile::compile(file, &places);
     if mistakes.is_empty() {

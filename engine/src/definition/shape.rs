@@ -4,25 +4,63 @@
 
 use super::{Mistake, Mistakes, nearest};
 use crate::yaml::{At, Node};
+use serde::de::DeserializeOwned;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
 /// Where each key path of a document stands: `proceedings.mediation.states` to (line, column).
 pub type Places = BTreeMap<String, (u64, u64)>;
 
+/// A document that fits its schema, with the keys of each map in the order of the file: that order decides ties.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fitted {
+    /// null, a truth, a number or a text
+    Scalar(Json),
+    /// a list
+    List(Vec<Fitted>),
+    /// a map
+    Map(Vec<(String, Fitted)>),
+}
+
+impl Fitted {
+    /// The document as what it describes.
+    ///
+    /// # Errors
+    /// When the type wants more than its schema says.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        // By way of text: serde_json's own tree sorts its keys.
+        serde_json::from_str(&serde_json::to_string(self)?)
+    }
+}
+
+impl Serialize for Fitted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Scalar(json) => json.serialize(serializer),
+            Self::List(items) => items.serialize(serializer),
+            Self::Map(entries) => {
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                entries.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
+                map.end()
+            }
+        }
+    }
+}
+
 /// Compares `tree` with `schema` (whose `$defs` it may use), collecting places on the way.
 ///
 /// # Returns
-/// The document as JSON, for deserialising, and the places.
+/// The document, for deserialising, and the places.
 ///
 /// # Errors
 /// Every structural mistake.
-pub fn fit(tree: &At, schema: &Json) -> Result<(Json, Places), Mistakes> {
+pub fn fit(tree: &At, schema: &Json) -> Result<(Fitted, Places), Mistakes> {
     let empty = Map::new();
     let defs = schema.get("$defs").and_then(Json::as_object).unwrap_or(&empty);
     let mut walk = Walk { defs, places: Places::new(), mistakes: Vec::new() };
-    let json = walk.node(tree, schema, "");
-    if walk.mistakes.is_empty() { Ok((json, walk.places)) } else { Err(Mistakes(walk.mistakes)) }
+    let fitted = walk.node(tree, schema, "");
+    if walk.mistakes.is_empty() { Ok((fitted, walk.places)) } else { Err(Mistakes(walk.mistakes)) }
 }
 
 struct Walk<'a> {
@@ -66,7 +104,7 @@ impl<'a> Walk<'a> {
         self.mistakes.push(Mistake { line: at.0, column: at.1, key: key.to_owned(), message, hint });
     }
 
-    fn node(&mut self, at: &At, schema: &'a Json, path: &str) -> Json {
+    fn node(&mut self, at: &At, schema: &'a Json, path: &str) -> Fitted {
         let place = (at.referenced.line(), at.referenced.column());
         self.places.entry(path.to_owned()).or_insert(place);
         let schema = self.resolve(schema);
@@ -81,7 +119,7 @@ impl<'a> Walk<'a> {
             }
             let wanted: Vec<String> = open.iter().filter(|b| b.get("type").and_then(Json::as_str) != Some("null")).map(|b| describe(b)).collect();
             self.mistake(place, path, format!("here stands {}", at.value.kind()), Some(format!("write {}", wanted.join(", or "))));
-            return Json::Null;
+            return Fitted::Scalar(Json::Null);
         }
         if let Some(words) = schema.get("enum").and_then(Json::as_array) {
             let words: Vec<&str> = words.iter().filter_map(Json::as_str).collect();
@@ -89,64 +127,65 @@ impl<'a> Walk<'a> {
         }
         if !self.admits(schema, &at.value) {
             self.mistake(place, path, format!("here stands {}", at.value.kind()), Some(format!("write {}", describe(schema))));
-            return Json::Null;
+            return Fitted::Scalar(Json::Null);
         }
         match &at.value {
-            Node::Null => Json::Null,
-            Node::Bool(b) => Json::Bool(*b),
+            Node::Null => Fitted::Scalar(Json::Null),
+            Node::Bool(b) => Fitted::Scalar(Json::Bool(*b)),
             Node::Int(n) => {
                 if schema.get("minimum").and_then(Json::as_i64).is_some_and(|min| *n < min) {
                     self.mistake(place, path, "this number is too small".to_owned(), None);
                 }
-                Json::from(*n)
+                Fitted::Scalar(Json::from(*n))
             }
-            Node::Text(t) => Json::String(t.clone()),
+            Node::Text(t) => Fitted::Scalar(Json::String(t.clone())),
             Node::List(items) => {
                 let element = schema.get("items").unwrap_or(&Json::Null);
-                Json::Array(items.iter().enumerate().map(|(i, item)| self.node(item, element, &format!("{path}[{i}]"))).collect())
+                Fitted::List(items.iter().enumerate().map(|(i, item)| self.node(item, element, &format!("{path}[{i}]"))).collect())
             }
             Node::Map(entries) => self.map(entries, schema, place, path),
         }
     }
 
-    fn map(&mut self, entries: &[(serde_saphyr::Spanned<String>, At)], schema: &'a Json, place: (u64, u64), path: &str) -> Json {
+    fn map(&mut self, entries: &[(serde_saphyr::Spanned<String>, At)], schema: &'a Json, place: (u64, u64), path: &str) -> Fitted {
         let properties = schema.get("properties").and_then(Json::as_object);
         // A schema that says nothing (`true`) takes anything, at any depth.
         let free = types(schema).is_empty() && properties.is_none();
         let others = if free { Some(schema) } else { schema.get("additionalProperties").filter(|o| o.is_object() || **o == Json::Bool(true)) };
-        let mut out = Map::new();
+        let mut out: Vec<(String, Fitted)> = Vec::with_capacity(entries.len());
+        let has = |out: &[(String, Fitted)], name: &str| out.iter().any(|(known, _)| known == name);
         for (key, value) in entries {
             let name = key.value.as_str();
             let at = (key.referenced.line(), key.referenced.column());
             let inner = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
-            if out.contains_key(name) {
+            if has(&out, name) {
                 self.mistake(at, &inner, format!("the key `{name}` stands here a second time"), Some("keep one of the two".to_owned()));
                 continue;
             }
             self.places.insert(inner.clone(), at);
             if let Some(property) = properties.and_then(|p| p.get(name)).or(others) {
-                let json = self.node(value, property, &inner);
-                out.insert(name.to_owned(), json);
+                let fitted = self.node(value, property, &inner);
+                out.push((name.to_owned(), fitted));
             } else {
                 let known: Vec<&str> = properties.map(|p| p.keys().map(String::as_str).collect()).unwrap_or_default();
                 let hint = nearest(name, known.iter().copied())
                     .map_or_else(|| format!("known keys here: {}", known.join(", ")), |n| format!("did you mean `{n}`?"));
                 self.mistake(at, &inner, format!("unknown key `{name}`"), Some(hint));
-                out.insert(name.to_owned(), Json::Null);
+                out.push((name.to_owned(), Fitted::Scalar(Json::Null)));
             }
         }
         for required in schema.get("required").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str) {
-            if !out.contains_key(required) {
+            if !has(&out, required) {
                 self.mistake(place, path, format!("the key `{required}` is missing"), None);
             }
         }
-        Json::Object(out)
+        Fitted::Map(out)
     }
 
-    fn word(&mut self, at: &At, words: &[&str], place: (u64, u64), path: &str) -> Json {
+    fn word(&mut self, at: &At, words: &[&str], place: (u64, u64), path: &str) -> Fitted {
         if let Node::Text(text) = &at.value {
             if words.contains(&text.as_str()) {
-                return Json::String(text.clone());
+                return Fitted::Scalar(Json::String(text.clone()));
             }
             let hint = nearest(text, words.iter().copied())
                 .map_or_else(|| format!("write one of: {}", words.join(", ")), |n| format!("did you mean `{n}`?"));
@@ -154,7 +193,7 @@ impl<'a> Walk<'a> {
         } else {
             self.mistake(place, path, format!("here stands {}", at.value.kind()), Some(format!("write one of: {}", words.join(", "))));
         }
-        Json::Null
+        Fitted::Scalar(Json::Null)
     }
 }
 

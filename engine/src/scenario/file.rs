@@ -226,8 +226,8 @@ pub struct CastMember {
 fn read<T: DeserializeOwned + JsonSchema>(source: &str) -> Result<(T, shape::Places), Mistakes> {
     let tree = crate::yaml::read(source)?;
     let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-    let (json, places) = shape::fit(&tree, &schema)?;
-    serde_json::from_value(json).map(|value| (value, places)).map_err(|e| Mistakes::one(Mistake::whole(e.to_string())))
+    let (fitted, places) = shape::fit(&tree, &schema)?;
+    fitted.read().map(|value| (value, places)).map_err(|e| Mistakes::one(Mistake::whole(e.to_string())))
 }
 
 impl Scenario {

@@ -72,9 +72,7 @@ impl<'m, 'd> Place<'m, 'd> {
         let d = self.model.definition;
         let Some((root, rest)) = path.split_first() else { return Held::anything() };
         match (root.as_str(), rest) {
-            ("policy", [name]) if self.defaults => {
-                d.policy.get(name).and_then(PolicyValue::value).map_or_else(Held::something, Held::just)
-            }
+            ("policy", [name]) if self.defaults => d.policy.get(name).and_then(PolicyValue::value).map_or_else(Held::something, Held::just),
             ("policy", [name]) => match d.policy.get(name) {
                 Some(PolicyValue::Bool(_)) => both(),
                 _ => Held::something(),
@@ -98,9 +96,7 @@ impl<'m, 'd> Place<'m, 'd> {
             ("this", [first, rest @ ..]) if first == "parent" => match self.kind.def.of.as_deref().and_then(|of| d.kinds.get(of)) {
                 Some(parent) => match (self.parent, rest) {
                     (Some(state), [name]) if name == "state" => words([state]),
-                    (Some(state), [name]) if name == "open" => {
-                        Held::just(Value::Bool(parent.state(state).is_some_and(|s| s.final_.is_none())))
-                    }
+                    (Some(state), [name]) if name == "open" => Held::just(Value::Bool(parent.state(state).is_some_and(|s| s.final_.is_none()))),
                     _ => self.of_kind(parent, None, rest),
                 },
                 None => Held::nothing(),
@@ -209,9 +205,7 @@ impl<'m, 'd> Place<'m, 'd> {
     /// Whether all of these conditions, each a conjunction, can fail to hold at once.
     pub fn can_all_fail(&self, conditions: &[Vec<&Guard>]) -> bool {
         let all: Vec<&Guard> = conditions.iter().flatten().copied().collect();
-        self.any_world(&all, &[], |world| {
-            conditions.iter().all(|guards| guards.iter().any(|g| g.could(world) != Answers::YES))
-        })
+        self.any_world(&all, &[], |world| conditions.iter().all(|guards| guards.iter().any(|g| g.could(world) != Answers::YES)))
     }
 
     /// Whether two conditions certainly can hold at once: not where that rests on two questions that nothing decides,

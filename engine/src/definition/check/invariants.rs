@@ -111,6 +111,9 @@ struct Plan<'d> {
     autos: Vec<&'d Transition>,
 }
 
+/// A condition, by its place in memory; the state of the proceeding and of its parent; and of the lists that it asks for.
+type Asked = (usize, u8, u8, Vec<u16>);
+
 /// A step that was taken.
 type Taken<'d> = (&'d Kind, &'d Transition);
 
@@ -130,7 +133,7 @@ struct Search<'m, 'd> {
     asks: HashMap<usize, Vec<u8>>,
     /// Answers by condition, own state, parent's state, and the states of the lists that are asked for. Without data
     /// nothing else decides.
-    answers: RefCell<HashMap<(usize, u8, u8, Vec<u16>), Answers>>,
+    answers: RefCell<HashMap<Asked, Answers>>,
     /// For each kind the data that conditions ask for, with the values they may hold.
     data: Vec<Vec<(&'d str, Vec<Value>)>>,
 }
@@ -155,7 +158,8 @@ impl<'m, 'd> Search<'m, 'd> {
             (std::ptr::from_ref::<Guard>(g) as usize, lists.filter_map(|(i, _)| u8::try_from(i).ok()).collect())
         });
         let asks = asks.collect();
-        let mut search = Self { model, invariants: invariants.to_vec(), kinds, sure, class, leaf, plan: Vec::new(), asks, answers: RefCell::default(), data };
+        let mut search =
+            Self { model, invariants: invariants.to_vec(), kinds, sure, class, leaf, plan: Vec::new(), asks, answers: RefCell::default(), data };
         search.plan = search.kinds.iter().map(|k| k.def.states.keys().map(|s| search.plan(k, s)).collect()).collect();
         search
     }
@@ -243,7 +247,7 @@ impl<'m, 'd> Search<'m, 'd> {
             }
             if !self.sure {
                 // Without data, a step that moves nothing here adds nothing, and of steps that do the same one is enough.
-                let does: Vec<String> = transition.then.iter().filter(|s| self.moves_something(s)).map(|s| format!("{s:?}")).collect();
+                let does: Vec<(&str, &str)> = transition.then.iter().filter(|s| self.moves_something(s)).map(outline).collect();
                 let stays = transition.to.as_deref().is_none_or(|to| to == state);
                 let asks: Vec<&str> = Model::conditions(transition).iter().map(|g| g.source()).collect();
                 if (stays && does.is_empty()) || !alike.insert((transition.to.as_deref(), does, asks)) {
@@ -331,7 +335,15 @@ impl<'m, 'd> Search<'m, 'd> {
         guards.all(|g| self.answer(look, g).can_be_yes() && (!self.sure || g.open_questions(look).is_empty()))
     }
 
-    fn look<'s>(&'s self, stand: &'s Stand, this: Option<usize>, parent: Option<usize>, kind: &'d Kind, transition: &'d Transition, input: &'s BTreeMap<String, Held>) -> Look<'s, 'm, 'd> {
+    fn look<'s>(
+        &'s self,
+        stand: &'s Stand,
+        this: Option<usize>,
+        parent: Option<usize>,
+        kind: &'d Kind,
+        transition: &'d Transition,
+        input: &'s BTreeMap<String, Held>,
+    ) -> Look<'s, 'm, 'd> {
         let state = this.map(|i| self.state_of(&stand.nodes[i]));
         let place = Place { parent: None, ..self.model.place(kind, transition, state) };
         Look { search: self, stand, this, parent, place: Some(place), input }
@@ -414,7 +426,9 @@ impl<'m, 'd> Search<'m, 'd> {
                         .filter(|i| {
                             let node = &stand.nodes[*i];
                             let state = self.state_of(node);
-                            self.kinds[usize::from(node.kind)].name == *kind && self.is_open(node) && (states.is_empty() || states.iter().any(|s| s == state))
+                            self.kinds[usize::from(node.kind)].name == *kind
+                                && self.is_open(node)
+                                && (states.is_empty() || states.iter().any(|s| s == state))
                         })
                         .collect(),
                 };
@@ -543,6 +557,17 @@ fn classes(kind: &Kind, told: &BTreeSet<String>) -> Vec<u8> {
         u8::try_from(at).unwrap_or(u8::MAX)
     };
     kind.def.states.iter().enumerate().map(class).collect()
+}
+
+/// What a step does, as far as the search follows it.
+fn outline(step: &Step) -> (&str, &str) {
+    match step {
+        Step::End { kind } => ("end", kind.as_deref().unwrap_or_default()),
+        Step::Open { kind, .. } => ("open", kind),
+        Step::Fire { transition, on: StepOn::Each(kind, _) } => (transition, kind),
+        Step::Fire { transition, on: StepOn::Parent } => (transition, ""),
+        Step::Seat { .. } | Step::Vacate { .. } | Step::Send { .. } => ("", ""),
+    }
 }
 
 /// The steps that led to a stand.

@@ -251,7 +251,7 @@ impl<'d> Work<'_, 'd> {
         for deadline in self.kind.deadlines.values() {
             let Some(length) = self.length(deadline) else { continue };
             let round = matches!(deadline.due, Due::Round { .. });
-                        let mut days = self.days.most(length);
+            let mut days = self.days.most(length);
             let mut why = format!("{}: {length}", deadline.name);
             if let Some(more) = self.extended.get(deadline.name.as_str()) {
                 days = days.saturating_add(*more);
@@ -372,7 +372,8 @@ impl<'d> Work<'_, 'd> {
                     continue;
                 }
                 let through = |d: &&Deadline| {
-                    let anew = |by: &Transition| matches!(&d.due, Due::After { starts, .. } | Due::Every { starts, .. } if starts.steps.contains(&by.name));
+                    let anew =
+                        |by: &Transition| matches!(&d.due, Due::After { starts, .. } | Due::Every { starts, .. } if starts.steps.contains(&by.name));
                     acts(d) && back.iter().all(|(by, s)| d.lives_in.contains(*s) && !anew(by))
                 };
                 if self.kind.deadlines.values().any(|d| through(&d)) {
@@ -418,7 +419,8 @@ impl<'d> Work<'_, 'd> {
         let kind = self.kind;
         for state in self.model.waiting(kind).collect::<Vec<_>>() {
             let acting = |d: &&'d Deadline| d.lives_in.contains(state) && self.acts_in(d, state);
-            let entering: Vec<&Transition> = kind.transitions.values().filter(|t| t.to.as_deref() == Some(state) && self.model.never(kind, t).is_none()).collect();
+            let entering: Vec<&Transition> =
+                kind.transitions.values().filter(|t| t.to.as_deref() == Some(state) && self.model.never(kind, t).is_none()).collect();
             let starts = |d: &Deadline, t: &Transition| match &d.due {
                 Due::After { starts, .. } | Due::Every { starts, .. } => {
                     starts.steps.contains(&t.name) || (!t.from.is_empty() && t.from.iter().all(|s| d.lives_in.contains(s)))
@@ -471,10 +473,8 @@ struct Granted<'a> {
 impl World for Granted<'_> {
     fn held(&self, path: &[String]) -> Held {
         if path.len() == 1 && path[0] == self.kind {
-            let one = Value::Record(BTreeMap::from([
-                ("state".to_owned(), Value::Text(self.state.to_owned())),
-                ("open".to_owned(), Value::Bool(false)),
-            ]));
+            let one =
+                Value::Record(BTreeMap::from([("state".to_owned(), Value::Text(self.state.to_owned())), ("open".to_owned(), Value::Bool(false))]));
             return Held::just(Value::List((0..self.n).map(|_| one.clone()).collect()));
         }
         Held::anything()
@@ -484,4 +484,3 @@ impl World for Granted<'_> {
         None
     }
 }
-

@@ -22,11 +22,8 @@ pub(super) fn loops(room: &mut Room<'_>) {
             let message = format!("a loop without limit or clock: {} can be taken round and round", list(&round));
             let hint = "say `at_most` on one of these steps, or let a deadline run that ends the round";
             let key = format!("proceedings.{}.states.{}", kind.name, found.states[0]);
-            let aim = Aim::Round {
-                kind: kind.name.clone(),
-                state: found.states[0].to_owned(),
-                round: round.iter().map(|r| (*r).to_owned()).collect(),
-            };
+            let aim =
+                Aim::Round { kind: kind.name.clone(), state: found.states[0].to_owned(), round: round.iter().map(|r| (*r).to_owned()).collect() };
             room.say(Question::Loop, &key, message, hint, Some(aim));
         }
     }
@@ -41,9 +38,7 @@ pub fn unbounded<'d>(model: &Model<'d>, kind: &'d Kind) -> Vec<Loop<'d>> {
     let edges = edges(model, kind, &free);
     let mut out = Vec::new();
     for states in components(&free, &edges) {
-        let inside = |t: &&Transition| {
-            t.from.iter().any(|s| states.contains(&s.as_str())) && t.to.as_deref().is_some_and(|to| states.contains(&to))
-        };
+        let inside = |t: &&Transition| t.from.iter().any(|s| states.contains(&s.as_str())) && t.to.as_deref().is_some_and(|to| states.contains(&to));
         // A clock that runs through the whole of it and that no step of it starts anew: somebody looks, if nothing else.
         let overseen = kind.deadlines.values().any(|d| {
             let anew = |t: &&Transition| matches!(&d.due, Due::After { starts, .. } | Due::Every { starts, .. } if starts.steps.contains(&t.name));
@@ -96,7 +91,8 @@ fn components<'d>(states: &[&'d str], edges: &Edges<'d>) -> Vec<Vec<&'d str>> {
     let mut left: Vec<&'d str> = states.iter().copied().filter(|s| reached[s].contains(s)).collect();
     let mut out = Vec::new();
     while let Some(first) = left.first().copied() {
-        let (with, without): (Vec<_>, Vec<_>) = left.into_iter().partition(|s| *s == first || (reached[first].contains(s) && reached[s].contains(first)));
+        let (with, without): (Vec<_>, Vec<_>) =
+            left.into_iter().partition(|s| *s == first || (reached[first].contains(s) && reached[s].contains(first)));
         left = without;
         if with.len() > 1 {
             out.push(with);
@@ -191,7 +187,9 @@ pub(super) fn autos(room: &mut Room<'_>) {
                 }
                 let key = format!("proceedings.{}.transitions.{}", kind.name, names[0]);
                 let message = if let [only] = names.as_slice() {
-                    format!("`{only}` fires by itself, stays in the same state and changes nothing that its condition asks for: it would fire for ever")
+                    format!(
+                        "`{only}` fires by itself, stays in the same state and changes nothing that its condition asks for: it would fire for ever"
+                    )
                 } else {
                     format!("{} fire by themselves one after the other, and nothing that they do ends the round", list(&names))
                 };

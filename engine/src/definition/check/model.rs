@@ -174,10 +174,8 @@ impl<'d> Model<'d> {
     /// Whether something or somebody could fire it in this state.
     fn can_leave(&self, kind: &'d Kind, transition: &'d Transition, state: &'d str) -> bool {
         let fires = |d: &crate::definition::compile::Deadline| d.fires.contains(&transition.name) && d.lives_in.contains(state);
-        let moved = !transition.def.by.is_empty()
-            || transition.auto.is_some()
-            || self.by_step(kind, transition)
-            || kind.deadlines.values().any(fires);
+        let moved =
+            !transition.def.by.is_empty() || transition.auto.is_some() || self.by_step(kind, transition) || kind.deadlines.values().any(fires);
         let in_time = transition.def.within.as_ref().is_none_or(|d| kind.deadlines.get(d).is_none_or(|d| d.lives_in.contains(state)));
         moved && in_time && self.place(kind, transition, Some(state)).can_hold(&Self::conditions(transition))
     }

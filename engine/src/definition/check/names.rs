@@ -39,7 +39,9 @@ pub(super) fn unused(room: &mut Room<'_>) {
         ask("forms", name, steps.iter().any(|t| t.def.forms.contains(name)), "no step produces this form");
     }
     for name in file.stages.keys() {
-        let own = |k: &crate::definition::Kind| k.def.states.values().any(|s| s.final_.is_none() && s.stage.as_ref().or(k.def.stage.as_ref()) == Some(name));
+        let own = |k: &crate::definition::Kind| {
+            k.def.states.values().any(|s| s.final_.is_none() && s.stage.as_ref().or(k.def.stage.as_ref()) == Some(name))
+        };
         ask("stages", name, d.kinds.values().any(own), "no state belongs to this stage, so nobody ever sees it");
     }
     for kind in d.kinds.values() {
@@ -128,7 +130,13 @@ pub(super) fn data(room: &mut Room<'_>) {
             let sets = |t: &Transition| t.def.sets.contains_key(name) || (name == "number" && t.def.number.is_some());
             if !kind.transitions.values().any(sets) {
                 let key = format!("proceedings.{}.data.{name}", kind.name);
-                room.say(Question::Data, &key, "no step ever sets this, so it is always empty", "name it under `sets` of a step, or leave it out", None);
+                room.say(
+                    Question::Data,
+                    &key,
+                    "no step ever sets this, so it is always empty",
+                    "name it under `sets` of a step, or leave it out",
+                    None,
+                );
             }
         }
         for transition in kind.transitions.values() {

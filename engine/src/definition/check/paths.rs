@@ -13,8 +13,7 @@ pub(super) fn unreachable(room: &mut Room<'_>) {
             if room.model.is_reached(kind, state) {
                 continue;
             }
-            let entering: Vec<&str> =
-                kind.transitions.values().filter(|t| t.to.as_ref() == Some(state)).map(|t| t.name.as_str()).collect();
+            let entering: Vec<&str> = kind.transitions.values().filter(|t| t.to.as_ref() == Some(state)).map(|t| t.name.as_str()).collect();
             let message = if entering.is_empty() {
                 "no path leads to this state: no transition enters it".to_owned()
             } else {
@@ -53,11 +52,8 @@ pub(super) fn never_fires(room: &mut Room<'_>) {
             let wanted: Vec<&str> = all.iter().copied().filter(|s| states.is_empty() || states.iter().any(|n| n == s)).collect();
             let unfit: Vec<&str> = wanted.into_iter().filter(|s| !fired.from.contains(*s)).collect();
             if !unfit.is_empty() {
-                let message = format!(
-                    "`{}` does not lead from {}, so while a `{other}` is there this whole step would be refused",
-                    fired.name,
-                    list(&unfit)
-                );
+                let message =
+                    format!("`{}` does not lead from {}, so while a `{other}` is there this whole step would be refused", fired.name, list(&unfit));
                 room.say(Question::NeverFires, &format!("{key}.then[{i}]"), message, "say `in: […]` with the states that it leaves", None);
             }
         }
