@@ -66,6 +66,7 @@ fn the_record_says_exactly_what_happens() {
 fn a_change_that_no_expectation_sees_shows_in_the_record() {
     let recorded = played(WORKFLOW, SCENARIO).record;
     for (what, old, new) in [
+        ("no paper any longer", "by: [answerer, court]", "by: [answerer, court, clerk]"),
         ("a role more", "hang: {from: fresh, to: waiting, by: [clerk]", "hang: {from: fresh, to: waiting, by: [clerk, court]"),
         ("a side less", "drop: {from: running, to: dropped, by: [clerk, asker]", "drop: {from: running, to: dropped, by: [clerk]"),
         ("a warning less", "warns: {before: [1 working day], notice: told}, ", ""),

@@ -52,11 +52,15 @@ pub fn options(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: &
     list(rules, case, outside, Some(language))
 }
 
+/// What marks an action in [`allowed`] that is keyed in for somebody else, on a paper that proves it.
+pub const ON_PAPER: &str = " (paper)";
+
 /// The names of what would be accepted now, given right input: what [`options`] allows, without the forms to ask for
-/// that input with, which are most of the work.
+/// that input with, which are most of the work. What one may only key in for others bears [`ON_PAPER`].
 #[must_use]
 pub fn allowed(rules: Rules<'_>, case: &Case, outside: &Outside<'_>) -> BTreeSet<String> {
-    list(rules, case, outside, None).into_iter().filter(|o| o.allowed).map(|o| o.action).collect()
+    let name = |o: ActionOption| if o.needs_evidence { o.action + ON_PAPER } else { o.action };
+    list(rules, case, outside, None).into_iter().filter(|o| o.allowed).map(name).collect()
 }
 
 /// Without a language no schemas are made, and what happens by itself is left out.

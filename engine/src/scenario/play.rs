@@ -4,6 +4,7 @@ use super::file::{Cast, Expect, Scenario, StepFile, seed_of};
 use crate::case::consequences::{Notice, WorkItem};
 use crate::case::decide::Command;
 use crate::case::event::{Event, What};
+use crate::case::options::ON_PAPER;
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
@@ -277,7 +278,7 @@ impl<'a> Player<'a> {
         nth(self.state.as_ref()?, name).map(|p| p.id)
     }
 
-    /// Which actions are open now, for each account of the cast by name.
+    /// Which actions are open now, for each account of the cast by name, as [`crate::case::options::allowed`] writes them.
     ///
     /// # Errors
     /// A fault of the door.
@@ -303,7 +304,9 @@ impl<'a> Player<'a> {
                 return Err(format!("nobody of the cast is called `{nobody}`"));
             }
             let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
-            let own: BTreeSet<&str> = open.iter().filter(|(_, actions)| actions.contains(action)).map(|(name, _)| *name).collect();
+            let paper = format!("{action}{ON_PAPER}");
+            let may = |actions: &BTreeSet<String>| actions.contains(action) || actions.contains(&paper);
+            let own: BTreeSet<&str> = open.iter().filter(|(_, actions)| may(actions)).map(|(name, _)| *name).collect();
             if own != wanted {
                 out.push(format!("{action} is open to {}, expected {}", listed(&own), listed(&wanted)));
             }

@@ -156,13 +156,16 @@ fn run_text(definition: &Definition, run: &clock::Run) -> String {
 fn told_event(case: &Case, event: &Event) -> String {
     let later = if event.legal_at.date() == event.recorded_at.date_naive() { String::new() } else { format!(", as of {}", event.legal_at.date()) };
     let of = |id: ProceedingId| label(case, id);
+    let by_whom = by(&event.acted);
     match &event.what {
         What::Moved(moved) => format!("{}{later}", told_move(&of(moved.proceeding), moved, &event.acted)),
-        What::Recorded { set } => format!("facts {}{later}", set.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
-        What::PersonRecorded { side, party, .. } => format!("person of {side}{}", if *party { "" } else { ", an agent" }),
-        What::FileAttached { paper, proceeding, .. } => format!("file {} of {}", paper.as_deref().unwrap_or("without a kind"), of(*proceeding)),
-        What::Seated { seat, .. } => format!("seat {seat} filled{later}"),
-        What::Vacated { seat, .. } => format!("seat {seat} emptied{later}"),
+        What::Recorded { set } => format!("facts {}, by {by_whom}{later}", set.iter().map(|s| s.name.as_str()).collect::<Vec<_>>().join(", ")),
+        What::PersonRecorded { side, party, .. } => format!("person of {side}{}, by {by_whom}", if *party { "" } else { ", an agent" }),
+        What::FileAttached { paper, proceeding, .. } => {
+            format!("file {} of {}, by {by_whom}", paper.as_deref().unwrap_or("without a kind"), of(*proceeding))
+        }
+        What::Seated { seat, .. } => format!("seat {seat} filled, by {by_whom}{later}"),
+        What::Vacated { seat, .. } => format!("seat {seat} emptied, by {by_whom}{later}"),
         What::Consented { purpose, given, .. } => {
             format!("consent {purpose} {} by {}{later}", if *given { "given" } else { "withdrawn" }, by(&event.acted))
         }
@@ -176,7 +179,7 @@ fn told_event(case: &Case, event: &Event) -> String {
         }
         What::ServiceRecorded { outcome, channel, .. } => {
             let outcome = serde_json::to_value(outcome).ok().and_then(|v| v.as_str().map(|t| t.replace('_', " ")));
-            format!("service {}, {}", outcome.unwrap_or_default(), channel.replace('_', " "))
+            format!("service {}, {}, by {by_whom}", outcome.unwrap_or_default(), channel.replace('_', " "))
         }
         What::RoundLapsed { proceeding } => format!("round of {} lapsed{later}", of(*proceeding)),
         What::DeadlineFired { run, last_day, moved, late_minutes, .. } => {

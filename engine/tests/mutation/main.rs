@@ -51,8 +51,8 @@ fn calendar(name: &str) -> Calendar {
 /// A definition as it compiles. What `check` finds with it is not asked, of the file as little as of its mutants.
 fn unchecked(source: &str) -> Definition {
     let tree = heyi_engine::yaml::read(source).unwrap_or_else(|error| panic!("{error:?}"));
-    let (json, places) = shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let (definition, mistakes) = compile::compile(serde_json::from_value(json).expect("it fits the schema"), &places);
+    let (fitted, places) = shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let (definition, mistakes) = compile::compile(fitted.read().expect("it fits the schema"), &places);
     assert!(mistakes.is_empty(), "{}", definition::Mistakes(mistakes));
     definition
 }
