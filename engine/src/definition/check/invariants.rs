@@ -13,6 +13,7 @@ use crate::guard::{Answers, Guard, Held, World};
 use crate::value::{Type, Value};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// At most so many states are looked at for all invariants of a file together.
 const STATES_MAX: usize = 20_000;
@@ -107,8 +108,52 @@ struct Stand {
 /// What may move a proceeding that is in a state.
 #[derive(Default)]
 struct Plan<'d> {
-    moves: Vec<&'d Transition>,
+    /// Each with whether its conditions hold whatever else there is.
+    moves: Vec<(&'d Transition, bool)>,
+    /// Those that may come to hold certainly.
     autos: Vec<&'d Transition>,
+}
+
+/// A quick hash: what is hashed here are a few small numbers of our own, which nobody chooses to collide.
+#[derive(Default)]
+struct Mixed(u64);
+
+type Quick = BuildHasherDefault<Mixed>;
+
+impl Mixed {
+    fn mix(&mut self, n: u64) {
+        self.0 = (self.0.rotate_left(5) ^ n).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for Mixed {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.mix(u64::from(*b)));
+    }
+
+    fn write_u8(&mut self, n: u8) {
+        self.mix(u64::from(n));
+    }
+
+    fn write_u16(&mut self, n: u16) {
+        self.mix(u64::from(n));
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.mix(n);
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.mix(n as u64);
+    }
+
+    fn write_isize(&mut self, n: isize) {
+        self.mix(n.cast_unsigned() as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
 }
 
 /// A condition, by its place in memory; the state of the proceeding and of its parent; and of the lists that it asks for.
@@ -130,10 +175,10 @@ struct Search<'m, 'd> {
     /// For each kind and state what may move a proceeding there.
     plan: Vec<Vec<Plan<'d>>>,
     /// The kinds of the search that a condition asks for as a list.
-    asks: HashMap<usize, Vec<u8>>,
+    asks: HashMap<usize, Vec<u8>, Quick>,
     /// Answers by condition, own state, parent's state, and the states of the lists that are asked for. Without data
     /// nothing else decides.
-    answers: RefCell<HashMap<Asked, Answers>>,
+    answers: RefCell<HashMap<Asked, Answers, Quick>>,
     /// For each kind the data that conditions ask for, with the values they may hold.
     data: Vec<Vec<(&'d str, Vec<Value>)>>,
 }
@@ -181,7 +226,8 @@ impl<'m, 'd> Search<'m, 'd> {
         let mut found = Found { breaches: vec![None; self.invariants.len()], bound: false };
         let Some(root) = self.kind(&self.model.definition.root) else { return found };
         let Some(opening) = self.kinds[root].opening() else { return found };
-        let mut known: HashSet<Stand> = HashSet::new();
+        let mut known: HashSet<Stand, Quick> = HashSet::default();
+        let mut seen: HashSet<Stand, Quick> = HashSet::default();
         let mut came: Vec<(usize, Taken<'d>)> = Vec::new();
         let mut queue: VecDeque<(Stand, usize)> = VecDeque::new();
         let mut first = Vec::new();
@@ -189,6 +235,9 @@ impl<'m, 'd> Search<'m, 'd> {
         let mut pending: Vec<(Stand, usize, Taken<'d>)> = first.into_iter().map(|s| (s, usize::MAX, (self.kinds[root], opening))).collect();
         loop {
             for (stand, from, step) in pending.drain(..) {
+                if !seen.insert(stand.clone()) {
+                    continue;
+                }
                 let stand = self.canonical(self.settle(stand));
                 if known.contains(&stand) {
                     continue;
@@ -234,9 +283,15 @@ impl<'m, 'd> Search<'m, 'd> {
             return plan;
         }
         for transition in self.model.leaving(kind, state) {
-            if transition.auto.is_some() {
+            let fixed = self.fixed(kind, transition, state);
+            // What nothing else decides and is not certain, is never certain.
+            if transition.auto.is_some() && fixed.iter().all(|a| a.is_none_or(|a| a == Answers::YES)) {
                 plan.autos.push(transition);
             }
+            if fixed.iter().flatten().any(|a| !a.can_be_yes()) {
+                continue;
+            }
+            let free = !self.sure && fixed.iter().all(|a| a.is_some_and(Answers::can_be_yes));
             let own = !transition.def.by.is_empty()
                 || transition.auto.is_some()
                 || kind.deadlines.values().any(|d| d.fires.contains(&transition.name) && d.lives_in.contains(state));
@@ -254,9 +309,23 @@ impl<'m, 'd> Search<'m, 'd> {
                     continue;
                 }
             }
-            plan.moves.push(transition);
+            plan.moves.push((transition, free));
         }
         plan
+    }
+
+    /// What the conditions of a step answer in a state; none where other proceedings, or data that are followed, decide.
+    fn fixed(&self, kind: &'d Kind, transition: &'d Transition, state: &'d str) -> Vec<Option<Answers>> {
+        let place = self.model.place(kind, transition, Some(state));
+        let answer = |g: &Guard| {
+            let reads = g.reads();
+            let elsewhere = reads.iter().any(|p| {
+                let own = p[0] == "this" && p.get(1).is_some_and(|n| n != "state" && n != "open");
+                self.model.definition.kinds.contains_key(&p[0]) || (own && (self.sure || p[1] == "parent")) || (self.sure && p[0] == "input")
+            });
+            (!elsewhere).then(|| g.could(&Fixed(place, self.model.definition)))
+        };
+        transition.when.iter().chain(&transition.auto).chain(&transition.accepts).map(answer).collect()
     }
 
     fn moves_something(&self, step: &Step) -> bool {
@@ -274,8 +343,8 @@ impl<'m, 'd> Search<'m, 'd> {
         let mut out = Vec::new();
         for (index, node) in stand.nodes.iter().enumerate() {
             let kind = self.kinds[usize::from(node.kind)];
-            for transition in &self.plan[usize::from(node.kind)][usize::from(node.state)].moves {
-                self.fire(stand, index, transition, &mut out, 0);
+            for (transition, free) in &self.plan[usize::from(node.kind)][usize::from(node.state)].moves {
+                self.fire(stand, index, transition, *free, &mut out, 0);
                 out.drain(..).for_each(|s| next(s, (kind, transition)));
             }
             for (child, kind) in self.kinds.iter().enumerate().filter(|(_, k)| k.def.of.as_deref() == Some(kind.name.as_str())) {
@@ -349,7 +418,7 @@ impl<'m, 'd> Search<'m, 'd> {
         Look { search: self, stand, this, parent, place: Some(place), input }
     }
 
-    fn fire(&self, stand: &Stand, index: usize, transition: &'d Transition, out: &mut Vec<Stand>, depth: usize) {
+    fn fire(&self, stand: &Stand, index: usize, transition: &'d Transition, free: bool, out: &mut Vec<Stand>, depth: usize) {
         if depth > STEPS_MAX {
             return;
         }
@@ -361,7 +430,7 @@ impl<'m, 'd> Search<'m, 'd> {
         for input in self.inputs(transition) {
             let parent = (node.parent != u8::MAX).then_some(usize::from(node.parent));
             let look = self.look(stand, Some(index), parent, kind, transition, &input);
-            if !self.holds(&look, transition) {
+            if !free && !self.holds(&look, transition) {
                 continue;
             }
             let data = self.set(&look, usize::from(node.kind), node.data.clone(), transition, &input);
@@ -438,7 +507,7 @@ impl<'m, 'd> Search<'m, 'd> {
                     for stand in &stands {
                         let kind = self.kinds[usize::from(stand.nodes[target].kind)];
                         if let Some(transition) = kind.transitions.get(transition) {
-                            self.fire(stand, target, transition, &mut after, depth + 1);
+                            self.fire(stand, target, transition, false, &mut after, depth + 1);
                         }
                     }
                     stands = after;
@@ -482,7 +551,7 @@ impl<'m, 'd> Search<'m, 'd> {
                 };
                 let transition = self.plan[usize::from(node.kind)][usize::from(node.state)].autos.iter().find(certain)?;
                 let mut out = Vec::new();
-                self.fire(&stand, index, transition, &mut out, 0);
+                self.fire(&stand, index, transition, true, &mut out, 0);
                 out.into_iter().next()
             });
             match next {
@@ -602,6 +671,26 @@ fn tracked<'d>(model: &Model<'d>, kinds: &[&'d Kind], kind: &'d Kind) -> Vec<(&'
     known.map(|n| (n.as_str(), model.datum(kind, n, &[]).values.unwrap_or_default())).collect()
 }
 
+/// A place with policy as the file has it.
+struct Fixed<'m, 'd>(Place<'m, 'd>, &'d crate::definition::Definition);
+
+impl World for Fixed<'_, '_> {
+    fn held(&self, path: &[String]) -> Held {
+        match path {
+            [root, name] if root == "policy" => by_default(self.1, name),
+            _ => self.0.held(path),
+        }
+    }
+
+    fn settled(&self, _: &str) -> Option<Answers> {
+        None
+    }
+}
+
+fn by_default(d: &crate::definition::Definition, name: &str) -> Held {
+    d.policy.get(name).and_then(PolicyValue::value).map_or_else(Held::something, Held::just)
+}
+
 /// What names hold at one place of one stand.
 struct Look<'s, 'm, 'd> {
     search: &'s Search<'m, 'd>,
@@ -646,11 +735,7 @@ impl World for Look<'_, '_, '_> {
             ("this", [first, rest @ ..]) if first == "parent" => self.of(self.parent, rest),
             ("this", rest) => self.of(self.this, rest),
             ("input", [name]) if self.input.contains_key(name) => self.input[name].clone(),
-            ("policy", [name]) => match d.policy.get(name) {
-                Some(PolicyValue::Bool(b)) => Held::just(Value::Bool(*b)),
-                Some(PolicyValue::Int(n)) => Held::just(Value::Int(*n)),
-                _ => Held::something(),
-            },
+            ("policy", [name]) => by_default(d, name),
             (kind, []) if d.kinds.contains_key(kind) => match search.kind(kind) {
                 Some(kind) => {
                     let records = self.stand.nodes.iter().filter(|n| usize::from(n.kind) == kind).map(|n| {
