@@ -6,7 +6,7 @@
 use super::event::{Answer, Event, Moved, Recall, Service, Told, What, Who};
 use super::scope::Scope;
 use super::{Account, Case, Proceeding, Rules, clock};
-use crate::definition::file::Localized;
+use crate::definition::file::{Localized, Per};
 use crate::guard::{Scope as _, Slot};
 use crate::ids::{AccountId, CaseId, LegalTime, ProceedingId};
 use crate::value::Value;
@@ -309,16 +309,27 @@ fn work(rules: Rules<'_>, case: &Case, runs: &[clock::Run]) -> Vec<WorkItem> {
             out.push(item(format!("{}:{}", p.id, p.state()), p, &work.for_, &work.title, due));
         }
         for run in runs.iter().filter(|r| r.id.proceeding == p.id) {
-            let own = kind.deadlines.get(&run.id.deadline).and_then(|d| d.def.as_ref()).and_then(|d| d.work.as_ref());
+            let def = kind.deadlines.get(&run.id.deadline).and_then(|d| d.def.as_ref());
+            let own = def.and_then(|d| d.work.as_ref());
+            // One that was to tell somebody has done so, and leaves nothing to be done.
+            let only_tells = def.is_some_and(|d| d.tells.is_some() && d.work.is_none() && d.fires.is_empty());
+            // Several run beside each other where each recipient has a run of its own.
+            let one = match def.and_then(|d| d.per) {
+                Some(Per::Recipient) => format!("{}@{}", run.id.deadline, run.id.started_by),
+                _ => run.id.deadline.clone(),
+            };
             let moved = (1..=run.id.nth).rev().find_map(|nth| case.fired.get(&super::event::RunId { nth, ..run.id.clone() }));
             let Some(work) = own.or(state_work) else { continue };
+            if moved == Some(&false) && only_tells {
+                continue;
+            }
             if moved == Some(&false) {
                 // A deadline may bear the name of the state in which it lives, so its key says more than the name.
-                out.push(item(format!("{}:{}:due", p.id, run.id.deadline), p, &work.for_, &work.title, run.last_day()));
+                out.push(item(format!("{}:{one}:due", p.id), p, &work.for_, &work.title, run.last_day()));
             } else if run.held && !run.fired {
-                out.push(item(format!("{}:{}:held", p.id, run.id.deadline), p, &work.for_, &held_title(), run.last_day()));
+                out.push(item(format!("{}:{one}:held", p.id), p, &work.for_, &held_title(), run.last_day()));
             } else if run.is_provisional() && run.acts_at.is_some_and(|at| case.proceedings.values().any(|q| q.last().recorded_at.to_utc() >= at)) {
-                out.push(item(format!("{}:{}:calendar", p.id, run.id.deadline), p, &work.for_, &calendar_title(), run.last_day()));
+                out.push(item(format!("{}:{one}:calendar", p.id), p, &work.for_, &calendar_title(), run.last_day()));
             }
         }
     }
