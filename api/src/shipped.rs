@@ -22,6 +22,8 @@ pub struct Source {
     pub cast: Option<String>,
     /// Scenario files by name.
     pub scenarios: BTreeMap<String, String>,
+    /// Their records, by the scenario's name.
+    pub records: BTreeMap<String, String>,
 }
 
 /// All sources: the shipped ones, with a folder laid over them.
@@ -49,7 +51,10 @@ impl Sources {
             if !folder.is_dir() {
                 return Err(vec![format!("{}: there is no such folder", folder.display())]);
             }
-            walk(folder, folder, &mut files, 0)?;
+            let mut own = BTreeMap::new();
+            walk(folder, folder, &mut own, 0)?;
+            files.retain(|path, _| !outdated(path, &own));
+            files.append(&mut own);
         }
         for (path, text) in files {
             match path.split('/').collect::<Vec<_>>().as_slice() {
@@ -57,6 +62,7 @@ impl Sources {
                 [name, "workflow.yaml"] => out.source(name).workflow = text,
                 [name, "cast.yaml"] => out.source(name).cast = Some(text),
                 [name, "scenarios", file] if yaml(file) => drop(out.source(name).scenarios.insert(stem(file), text)),
+                [name, "records", file] if record(file) => drop(out.source(name).records.insert(stem(file), text)),
                 _ => {}
             }
         }
@@ -70,6 +76,7 @@ impl Sources {
             workflow: String::new(),
             cast: None,
             scenarios: BTreeMap::new(),
+            records: BTreeMap::new(),
         })
     }
 
@@ -82,7 +89,7 @@ impl Sources {
         let mut mistakes = Vec::new();
         for name in self.calendars.keys() {
             match self.calendar(name) {
-                Ok(calendar) => library.add_calendar(calendar),
+                Ok(calendar) => library.add_calendar_as(name, calendar),
                 Err(more) => mistakes.extend(more),
             }
         }
@@ -102,13 +109,13 @@ impl Sources {
         if mistakes.is_empty() { Ok(library) } else { Err(mistakes) }
     }
 
-    /// Reads a calendar.
+    /// Reads a calendar, laid over those that it says it is `over`.
     ///
     /// # Errors
     /// Every mistake, or that there is none of this name.
     pub fn calendar(&self, name: &str) -> Result<Calendar, Mistakes> {
-        let source = self.calendars.get(name).ok_or_else(|| vec![format!("there is no calendar `{name}`")])?;
-        Calendar::parse(source).map_err(|mistakes| mistakes.iter().map(|m| format!("calendars/{name}.yaml:{m}")).collect())
+        let known: Vec<&str> = self.calendars.keys().map(String::as_str).collect();
+        Calendar::assemble(name, |wanted| self.calendars.get(wanted).map(String::as_str), &known)
     }
 }
 
@@ -145,8 +152,20 @@ fn yaml(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|e| e == "yaml")
 }
 
+fn record(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|e| e == "txt")
+}
+
 fn stem(file: &str) -> String {
-    file.trim_end_matches(".yaml").to_owned()
+    file.trim_end_matches(".yaml").trim_end_matches(".txt").to_owned()
+}
+
+/// Whether a shipped file is the record of a play that goes otherwise with the files of a folder.
+fn outdated(path: &str, own: &BTreeMap<String, String>) -> bool {
+    let [name, "records", file] = path.split('/').collect::<Vec<_>>()[..] else { return false };
+    let scenario = format!("{name}/scenarios/{}.yaml", stem(file));
+    let rests_on = |own: &String| own.starts_with("calendars/") || *own == format!("{name}/workflow.yaml") || *own == format!("{name}/cast.yaml");
+    own.keys().any(|path| rests_on(path) || *path == scenario)
 }
 
 fn collect(dir: &Dir<'_>, out: &mut BTreeMap<String, String>) {
@@ -171,7 +190,7 @@ fn walk(root: &Path, folder: &Path, out: &mut BTreeMap<String, String>, depth: u
             if depth < MAX_DEPTH {
                 walk(root, &path, out, depth + 1)?;
             }
-        } else if path.extension().is_some_and(|e| e == "yaml")
+        } else if path.extension().is_some_and(|e| e == "yaml" || e == "txt")
             && let Some(relative) = path.strip_prefix(root).ok().and_then(|p| p.to_str())
         {
             let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
@@ -179,4 +198,49 @@ fn walk(root: &Path, folder: &Path, out: &mut BTreeMap<String, String>, depth: u
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(folder: &Path, name: &str, text: &str) {
+        let path = folder.join(name);
+        std::fs::create_dir_all(path.parent().expect("it lies in the folder")).expect("a folder can be made");
+        std::fs::write(path, text).expect("a file can be written");
+    }
+
+    const COUNTY: &str =
+        "calendar: county\nover: china\nholidays: {county_day: {zh-CN: 县庆日}}\nyears:\n  2026: {source: s, days_off: {county_day: 2026-04-07}}\n";
+
+    #[test]
+    fn a_workflow_that_names_local_days_is_counted_by_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let shipped = Sources::read(None).expect("the shipped files are good");
+        let ours = shipped.workflows["medical-dispute"].workflow.replace("calendar: china", "calendar: county");
+        write(folder.path(), "medical-dispute/workflow.yaml", &ours);
+        write(folder.path(), "calendars/county.yaml", COUNTY);
+        let library = Sources::read(Some(folder.path())).expect("they can be read").library(&BTreeMap::new()).expect("they are good");
+        let workflow = library.workflow("medical-dispute").expect("it is there");
+        let calendar = library.calendar(&workflow.definition.file.calendar).expect("the calendar is there");
+        let off = |date: &str| !calendar.day(date.parse().expect("a day")).working;
+        assert!(off("2026-04-07"), "the county's own day");
+        assert!(off("2026-10-01"), "the country's day");
+        assert!(!off("2026-04-08"));
+        write(folder.path(), "calendars/county.yaml", &COUNTY.replace("over: china", "over: chnia"));
+        let wrong = Sources::read(Some(folder.path())).expect("they can be read").library(&BTreeMap::new()).expect_err("nothing to lie over");
+        assert_eq!(wrong.join("\n").lines().next(), Some("calendars/county.yaml: over: there is no calendar `chnia` (did you mean `china`?)"));
+    }
+
+    #[test]
+    fn a_record_goes_when_what_it_rests_on_is_replaced() {
+        let own = |path: &str| BTreeMap::from([(path.to_owned(), String::new())]);
+        for path in ["w/workflow.yaml", "w/cast.yaml", "w/scenarios/a.yaml", "calendars/china.yaml"] {
+            assert!(outdated("w/records/a.txt", &own(path)), "{path}");
+        }
+        for path in ["v/workflow.yaml", "w/scenarios/b.yaml", "w/records/a.txt"] {
+            assert!(!outdated("w/records/a.txt", &own(path)), "{path}");
+        }
+        assert!(!outdated("w/scenarios/a.yaml", &own("w/workflow.yaml")));
+    }
 }

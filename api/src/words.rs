@@ -49,7 +49,7 @@ const REFUSAL_NAMES: [&str; 20] = [
     "proceeding",
     "reason",
     "wanted",
-    "with",
+    "beside",
 ];
 
 /// The name under which the text of "the asker may not know" stands.

@@ -33,11 +33,17 @@ struct ByDigest {
 }
 
 impl Library {
-    /// Installs a calendar.
+    /// Installs a calendar under its own name.
     pub fn add_calendar(&mut self, calendar: Calendar) {
+        let name = calendar.name().to_owned();
+        self.add_calendar_as(&name, calendar);
+    }
+
+    /// Installs a calendar under the name by which workflows call it: that of the local days, when it is made of several.
+    pub fn add_calendar_as(&mut self, name: &str, calendar: Calendar) {
         let calendar = Arc::new(calendar);
         self.keep_calendar(calendar.clone());
-        self.calendars.insert(calendar.name().to_owned(), calendar);
+        self.calendars.insert(name.to_owned(), calendar);
     }
 
     /// Installs a workflow with the committee's parameters.

@@ -5,6 +5,7 @@ use heyi_engine::calendar::Calendar;
 use heyi_engine::case::Policy;
 use heyi_engine::definition;
 use heyi_engine::scenario::{Cast, Coverage, Scenario, record, rehearsal};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,12 @@ fn workflows() -> PathBuf {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A shipped calendar, with those that it lies over.
+fn calendar(name: &str) -> Calendar {
+    let texts: BTreeMap<String, String> = files(&workflows().join("calendars"), "yaml").iter().map(|f| (stem(f), read(f))).collect();
+    Calendar::assemble(name, |wanted| texts.get(wanted).map(String::as_str), &[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
 }
 
 /// The files of a folder with this ending, in the order of their names.
@@ -38,7 +45,7 @@ fn every_scenario_plays_as_written_and_as_recorded() {
     folders.sort();
     for folder in folders {
         let definition = definition::load(&read(&folder.join("workflow.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-        let calendar = Calendar::parse(&read(&workflows().join(format!("calendars/{}.yaml", definition.file.calendar)))).unwrap();
+        let calendar = calendar(&definition.file.calendar);
         let cast = match fs::read_to_string(folder.join("cast.yaml")) {
             Ok(source) => Cast::parse(&source).unwrap_or_else(|mistakes| panic!("{mistakes}")),
             Err(_) => Cast::of(&definition),

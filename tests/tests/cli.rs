@@ -350,3 +350,40 @@ fn help_shows_an_example_wherever_there_are_arguments() {
     let completions = Ran::heyi(["completions", "bash"]).ended(0).stdout;
     assert!(completions.contains("_heyi"), "{completions}");
 }
+
+#[test]
+fn a_record_is_written_compared_and_counted() {
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../engine/tests/data");
+    let read = |name: &str| std::fs::read_to_string(engine.join(name)).expect("the tiny workflow is there");
+    let folder = scratch("records");
+    write(&folder.join("tiny/workflow.yaml"), &read("broken/good.yaml"));
+    write(&folder.join("tiny/scenarios/reply-in-time.yaml"), &read("tiny/reply-in-time.yaml"));
+    let test = |more: &[&str]| Ran::of(command(["workflow", "test", "tiny", "--workflows"]).arg(&folder).args(more));
+    let nowhere = Ran::heyi(["workflow", "test", "--record"]).ended(2);
+    assert!(nowhere.stderr.contains("--workflows DIR"), "{}", nowhere.stderr);
+    // Nothing to compare with as yet; then exactly what the engine's own test has.
+    test(&[]).ended(0);
+    let written = test(&["--record"]).ended(0);
+    assert!(written.stdout.contains("1 record(s) written"), "{}", written.stdout);
+    let record = folder.join("tiny/records/reply-in-time.txt");
+    assert_eq!(std::fs::read_to_string(&record).expect("a record"), read("tiny/reply-in-time.txt"));
+    test(&[]).ended(0);
+    let told = json_alone(&test(&["--coverage", "--json"]).ended(0));
+    let covered = &told["coverage"][0];
+    assert_eq!(
+        (&covered["workflow"], &covered["transitions"]["percent"], &covered["transitions"]["all"]),
+        (&json!("tiny"), &json!("69.2"), &json!(13))
+    );
+    assert_eq!(covered["exits"]["missing"], json!(["matter.done"]));
+    assert_eq!(covered["alike"], json!([]));
+    let told = test(&["--coverage"]).ended(0);
+    assert!(told.stdout.contains("not taken: matter.hang"), "{}", told.stdout);
+    // Who may drop the matter is in no expectation; the record knows.
+    let changed =
+        read("broken/good.yaml").replace("drop: {from: running, to: dropped, by: [clerk, asker]", "drop: {from: running, to: dropped, by: [clerk]");
+    write(&folder.join("tiny/workflow.yaml"), &changed);
+    let differs = test(&[]).ended(1);
+    assert!(differs.stdout.contains("FAILED tiny/reply-in-time\n") && differs.stdout.contains("of the record says `"), "{}", differs.stdout);
+    write(&folder.join("tiny/records/gone.txt"), "1 | nothing\n");
+    assert!(test(&[]).ended(1).stdout.contains("a record of no scenario"));
+}

@@ -6,9 +6,13 @@ use crate::shipped::{Source, Sources};
 use clap::{Args, Subcommand};
 use heyi_engine::case::Policy;
 use heyi_engine::definition::Definition;
-use heyi_engine::scenario::{MemoryDoor, Player, Scenario};
+use heyi_engine::scenario::coverage::{Report, alike, sequence};
+use heyi_engine::scenario::record::differs;
+use heyi_engine::scenario::rehearsal::{self, Act};
+use heyi_engine::scenario::{Coverage, Scenario};
 use serde_json::json;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 /// Check, play and draw workflow files.
 #[derive(Debug, Subcommand)]
@@ -16,13 +20,17 @@ pub enum Workflow {
     /// Find every mistake in workflows, with file, line and key.
     #[command(after_help = "Examples:\n  heyi workflow check\n  heyi workflow check medical-dispute --workflows ./mine")]
     Check(Which),
-    /// Play the scenarios of workflows and say what is not as expected.
-    #[command(after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --json")]
-    Test(Which),
+    /// Play the scenarios of workflows and say what is not as expected, or not as recorded.
+    #[command(
+        after_help = "Examples:\n  heyi workflow test\n  heyi workflow test medical-dispute --coverage\n  heyi workflow test --record --workflows ./mine"
+    )]
+    Test(Test),
     /// Draw workflows: each proceeding, and the whole.
     Graph(Graph),
     /// Move running cases to the version of a workflow that is in force now; without --apply, only say what would change.
-    #[command(after_help = "Examples:\n  heyi workflow migrate medical-dispute --data /srv/heyi\n  heyi workflow migrate medical-dispute --data /srv/heyi --apply")]
+    #[command(
+        after_help = "Examples:\n  heyi workflow migrate medical-dispute --data /srv/heyi\n  heyi workflow migrate medical-dispute --data /srv/heyi --apply"
+    )]
     Migrate(super::migrate::Migrate),
     /// Print the JSON Schema of workflow files, for editors.
     Schema,
@@ -41,12 +49,25 @@ pub struct Which {
     json: bool,
 }
 
+/// What to play, and what to make of it.
+#[derive(Debug, Args)]
+pub struct Test {
+    #[command(flatten)]
+    which: Which,
+    /// Say how much of each workflow its scenarios take, and name what they do not.
+    #[arg(long)]
+    coverage: bool,
+    /// Write what each scenario does into the folder given by --workflows, as its record from now on.
+    #[arg(long)]
+    record: bool,
+}
+
 impl Workflow {
     /// Runs it.
     pub(super) fn run(self) -> Outcome {
         match self {
             Self::Check(which) => which.check(),
-            Self::Test(which) => which.test(),
+            Self::Test(test) => test.run(),
             Self::Graph(graph) => graph.run(),
             Self::Migrate(args) => super::on_runtime(args.run()),
             Self::Schema => {
@@ -102,46 +123,105 @@ impl Which {
         }
         if findings.is_empty() { Ok(()) } else { Err(Failure::negative("")) }
     }
+}
 
-    fn test(&self) -> Outcome {
-        let (all, chosen) = self.sources()?;
-        let mut results = Vec::new();
-        let mut failed = 0;
+impl Test {
+    fn run(&self) -> Outcome {
+        let folder = match (self.record, &self.which.workflows) {
+            (false, _) => None,
+            (true, Some(folder)) => Some(folder.as_path()),
+            (true, None) => return Err(Failure::usage("--record needs --workflows DIR: the folder that records are written into")),
+        };
+        let (all, chosen) = self.which.sources()?;
+        let (mut results, mut covered, mut failed, mut written) = (Vec::new(), Vec::new(), 0, 0);
         for source in &chosen {
             let definition = source.definition().map_err(|m| Failure::negative(m.join("\n")))?;
+            let mut coverage = Coverage::default();
+            let mut sequences = BTreeMap::new();
             for (name, text) in &source.scenarios {
-                let failures = play(&all, source, &definition, text).unwrap_or_else(|error| vec![error]);
-                if !failures.is_empty() {
-                    failed += 1;
+                let mut moves = Vec::new();
+                let look = |act: &Act| {
+                    coverage.watch(&act.seen);
+                    moves.extend(sequence(&act.seen));
+                };
+                let (mut failures, now) = play(&all, source, &definition, text, look).unwrap_or_else(|error| (vec![error], String::new()));
+                sequences.insert(name.clone(), moves);
+                match (folder, source.records.get(name)) {
+                    (Some(folder), _) if failures.is_empty() => {
+                        write_record(&folder.join(&source.name).join("records"), name, &now)?;
+                        written += 1;
+                    }
+                    (None, Some(recorded)) => failures.extend(differs(recorded, &now).map(|d| d.to_string())),
+                    _ => {}
                 }
-                if !self.json {
-                    println!("{} {}/{name}", if failures.is_empty() { "ok    " } else { "FAILED" }, source.name);
-                    failures.iter().for_each(|f| println!("         {f}"));
-                }
+                failed += usize::from(!failures.is_empty());
+                self.tell(&format!("{}/{name}", source.name), &failures);
                 results.push(json!({"workflow": source.name, "scenario": name, "failures": failures}));
             }
+            for name in source.records.keys().filter(|name| !source.scenarios.contains_key(*name)) {
+                let failures = ["a record of no scenario".to_owned()];
+                failed += 1;
+                self.tell(&format!("{}/{name}", source.name), &failures);
+                results.push(json!({"workflow": source.name, "scenario": name, "failures": failures}));
+            }
+            covered.push((source.name.clone(), coverage.report(&definition), alike(&sequences)));
         }
-        if self.json {
-            println!("{}", json!({"scenarios": results, "failed": failed}));
+        if self.which.json {
+            let mut out = json!({"scenarios": results, "failed": failed});
+            if self.coverage {
+                out["coverage"] = covered.iter().map(|(name, report, alike)| coverage_json(name, report, alike)).collect();
+            }
+            println!("{out}");
         } else {
+            if self.coverage {
+                covered.iter().for_each(|(name, report, alike)| tell_coverage(name, report, alike));
+            }
+            if self.record {
+                println!("{written} record(s) written");
+            }
             println!("{} scenario(s), {failed} failed", results.len());
         }
         if failed == 0 { Ok(()) } else { Err(Failure::negative("")) }
     }
+
+    fn tell(&self, name: &str, failures: &[String]) {
+        if !self.which.json {
+            println!("{} {name}", if failures.is_empty() { "ok    " } else { "FAILED" });
+            failures.iter().for_each(|f| println!("         {f}"));
+        }
+    }
 }
 
-/// Plays a scenario in memory.
-fn play(all: &Sources, source: &Source, definition: &Definition, text: &str) -> Result<Vec<String>, String> {
+fn write_record(folder: &Path, name: &str, text: &str) -> Outcome {
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join(format!("{name}.txt")), text)?;
+    Ok(())
+}
+
+fn coverage_json(workflow: &str, report: &Report, alike: &[Vec<String>]) -> serde_json::Value {
+    let mut out = json!({"workflow": workflow, "alike": alike});
+    for (part, share) in report.parts() {
+        out[part] = json!({"taken": share.taken, "all": share.all, "percent": share.percent(), "missing": share.missing});
+    }
+    out
+}
+
+fn tell_coverage(workflow: &str, report: &Report, alike: &[Vec<String>]) {
+    println!("{workflow}");
+    for (part, share) in report.parts() {
+        println!("  {part:12} {:>6} %  {} of {}", share.percent(), share.taken, share.all);
+        share.missing.iter().for_each(|name| println!("               not taken: {name}"));
+    }
+    for names in alike {
+        println!("  the same transitions in the same order: {}", names.join(", "));
+    }
+}
+
+/// Plays a scenario in memory: what is not as expected, and what it does.
+fn play(all: &Sources, source: &Source, definition: &Definition, text: &str, look: impl FnMut(&Act)) -> Result<(Vec<String>, String), String> {
     let scenario = Scenario::parse(text, definition).map_err(|m| m.to_string())?;
     let calendar = all.calendar(&definition.file.calendar).map_err(|m| m.join("\n"))?;
     let policy = Policy::of(definition, &scenario.policy).map_err(|m| m.join("\n"))?;
-    let accounts = source.cast(definition).map_err(|m| m.join("\n"))?.accounts();
-    let mut door = MemoryDoor::new(definition, policy, &calendar, accounts.values().cloned().collect());
-    let mut player = Player::new(&scenario, definition, &accounts);
-    let mut failures = Vec::new();
-    while let Some(report) = player.step(&mut door) {
-        let report = report?;
-        failures.extend(report.failures.iter().map(|f| format!("step {}: {f}", report.number)));
-    }
-    Ok(failures)
+    let cast = source.cast(definition).map_err(|m| m.join("\n"))?;
+    Ok(rehearsal::play(&scenario, definition, policy, &calendar, &cast, look))
 }

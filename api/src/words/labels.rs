@@ -161,7 +161,7 @@ impl Labels<'_> {
             "field" => refusal.field.as_deref().map(|f| if refusal.code == Code::Input { self.labelled(action, f) } else { f.to_owned() }),
             "law" => refusal.law.clone(),
             "unlocked_by" => Some(self.joined(refusal.unlocked_by.iter().map(String::as_str), |a| self.action(a))).filter(|t| !t.is_empty()),
-            "with" => refusal.details.get(name).map(|other| self.who(other)),
+            "beside" => refusal.details.get(name).map(|other| self.who(other)),
             "wanted" => refusal.details.get(name).map(|states| self.joined(states.split(", "), |s| self.state(kind, s))),
             "expected" => refusal.details.get(name).map(|text| self.words.phrase(self.language, text)),
             detail => refusal.details.get(detail).filter(|d| !d.is_empty()).cloned(),

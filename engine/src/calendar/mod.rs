@@ -8,6 +8,7 @@
 //! Everything is derived from events each time it is asked for. A stored end date that is nudged while a case is
 //! paused drifts; a pure count over the file's days does not.
 
+mod assemble;
 mod count;
 mod length;
 mod parse;

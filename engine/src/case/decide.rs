@@ -460,7 +460,7 @@ impl<'a> Draft<'a> {
         match apart.into_iter().chain(mirrored).find(|name| has(name)) {
             Some(with) => {
                 let law = declared(&full).and_then(|d| d.law.as_deref());
-                Err(vec![Refusal::new(Code::Conflict, full.clone()).detail("with", with).law(law)])
+                Err(vec![Refusal::new(Code::Conflict, full.clone()).detail("beside", with).law(law)])
             }
             None => Ok(()),
         }

@@ -3,10 +3,11 @@
 //!
 //! `file` is their shape, `play` plays them through a [`Door`]; [`MemoryDoor`] is the pure one, without a database.
 //! `rehearsal` plays a whole scenario there, `record` writes down exactly what it did, `coverage` counts what scenarios
-//! take of their workflow.
+//! take of their workflow, `find` makes a play that shows what a check has found.
 
 pub mod coverage;
 pub mod file;
+pub mod find;
 mod memory;
 pub mod play;
 pub mod record;

@@ -138,6 +138,17 @@ impl<'a> Player<'a> {
         Some(self.play(step, door))
     }
 
+    /// Plays a step that is not in the scenario yet. One that is refused leaves no number behind.
+    ///
+    /// # Errors
+    /// As [`Player::step`].
+    pub(super) fn take<D: Door>(&mut self, step: &StepFile, door: &mut D) -> Result<StepReport, String> {
+        self.next += 1;
+        let report = self.play(step, door)?;
+        self.next -= usize::from(report.outcome.is_err());
+        Ok(report)
+    }
+
     fn play<D: Door>(&mut self, step: &StepFile, door: &mut D) -> Result<StepReport, String> {
         let number = self.next;
         let fail = |text: String| format!("{}, step {number}: {text}", self.scenario.scenario);

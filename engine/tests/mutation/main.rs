@@ -10,7 +10,7 @@ mod operators;
 
 use heyi_engine::calendar::Calendar;
 use heyi_engine::case::{Account, Policy};
-use heyi_engine::definition::shape::Places;
+use heyi_engine::definition::shape::{self, Places};
 use heyi_engine::definition::{self, Definition, compile};
 use heyi_engine::scenario::{Cast, Rehearsal, Scenario};
 use indexmap::IndexMap;
@@ -36,6 +36,24 @@ fn here() -> &'static Path {
 
 fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A shipped calendar, with those that it lies over.
+fn calendar(name: &str) -> Calendar {
+    let folder = here().join("../workflows/calendars");
+    let files: Vec<PathBuf> = fs::read_dir(folder).expect("there are calendars").map(|e| e.unwrap().path()).collect();
+    let of = |file: &PathBuf| Some((file.file_stem()?.to_str()?.to_owned(), file.extension().filter(|e| *e == "yaml").map(|_| read(file))?));
+    let texts: BTreeMap<String, String> = files.iter().filter_map(of).collect();
+    Calendar::assemble(name, |wanted| texts.get(wanted).map(String::as_str), &[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
+}
+
+/// A definition as it compiles. What `check` finds with it is not asked, of the file as little as of its mutants.
+fn unchecked(source: &str) -> Definition {
+    let tree = heyi_engine::yaml::read(source).unwrap_or_else(|error| panic!("{error:?}"));
+    let (json, places) = shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let (definition, mistakes) = compile::compile(serde_json::from_value(json).expect("it fits the schema"), &places);
+    assert!(mistakes.is_empty(), "{}", definition::Mistakes(mistakes));
+    definition
 }
 
 /// A workflow with its plays, as they go unchanged.
@@ -66,7 +84,7 @@ enum Fate {
 
 impl World {
     fn new(definition: Definition, cast: &Cast, scenarios: Vec<Scenario>) -> Self {
-        let calendar = Calendar::parse(&read(&here().join(format!("../workflows/calendars/{}.yaml", definition.file.calendar)))).unwrap();
+        let calendar = calendar(&definition.file.calendar);
         let mut world = Self { definition, calendar, accounts: cast.accounts(), plays: Vec::new() };
         for scenario in scenarios {
             let mut play = Play { meets: BTreeSet::new(), record: Vec::new(), scenario };
@@ -91,7 +109,7 @@ impl World {
 
     fn shipped(name: &str) -> Self {
         let folder = here().join("../workflows").join(name);
-        let definition = definition::load(&read(&folder.join("workflow.yaml"))).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        let definition = unchecked(&read(&folder.join("workflow.yaml")));
         let cast = match fs::read_to_string(folder.join("cast.yaml")) {
             Ok(source) => Cast::parse(&source).unwrap_or_else(|mistakes| panic!("{mistakes}")),
             Err(_) => Cast::of(&definition),
