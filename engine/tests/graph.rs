@@ -274,8 +274,8 @@ proceedings:
 /// A definition with its names resolved. Whether its procedure makes sense is another test's question: here it is drawn.
 fn compiled(source: &str) -> Definition {
     let tree = heyi_engine::yaml::read(source).expect("YAML");
-    let (json, _) = definition::shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|m| panic!("{m}\n{source}"));
-    definition::load_pinned(&json.to_string()).unwrap_or_else(|m| panic!("{m}\n{source}"))
+    let (fitted, _) = definition::shape::fit(&tree, &definition::json_schema()).unwrap_or_else(|m| panic!("{m}\n{source}"));
+    definition::load_pinned(&serde_json::to_string(&fitted).expect("it is written")).unwrap_or_else(|m| panic!("{m}\n{source}"))
 }
 
 /// What may stand in a title and means something in one of the formats.

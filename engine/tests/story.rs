@@ -440,7 +440,7 @@ fn outline(event: &Event) -> String {
     let legal = event.legal_at;
     match &event.what {
         What::Moved(m) => format!("{legal} {}.{}: {:?} -> {}", m.kind, m.transition, m.from, m.to),
-        What::DeadlineFired { run, last_day, moved } => format!("{legal} {ty} {} {} {last_day} {moved}", run.deadline, run.nth),
+        What::DeadlineFired { run, last_day, moved, .. } => format!("{legal} {ty} {} {} {last_day} {moved}", run.deadline, run.nth),
         What::DeadlineWarned { run, before, last_day, .. } => format!("{legal} {ty} {} {before} {last_day}", run.deadline),
         _ => format!("{legal} {ty}"),
     }

@@ -240,6 +240,17 @@ impl<'a> Walk<'a> {
                 let given: Map<String, Json> = facts.map(|name| (name.clone(), self.filled(&known[name], name, &Map::new()))).collect();
                 !given.is_empty() && self.own_action("case.record", &given, |_| true).await
             }
+            // A condition that another step of the procedure makes true.
+            "guard" => {
+                let steps: Vec<String> = texts(&refusal["unlocked_by"]).into_iter().filter(|a| !a.starts_with("case.")).map(str::to_owned).collect();
+                for step in steps {
+                    if let Some((who, action)) = self.allowed(&step, |_| true).await {
+                        self.take(&Offer { who, action, distance: 0 }).await;
+                        return true;
+                    }
+                }
+                false
+            }
             "seat" if texts(&refusal["unlocked_by"]).contains(&"case.seat") => {
                 let given = Map::from_iter([("seat".to_owned(), json!(what))]);
                 self.own_action("case.seat", &given, |_| true).await

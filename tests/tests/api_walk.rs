@@ -12,9 +12,9 @@ async fn the_actions_alone_lead_to_a_notarised_agreement() {
     println!("{}", steps.join("\n"));
     let read = app.get("director", &format!("/api/v1/cases/{case}")).await.expect(200);
     let proceedings = read["proceedings"].as_array().cloned().unwrap_or_default();
-    let outcome = |kind: &str| proceedings.iter().find(|p| p["kind"] == kind).map(|p| p["outcome"].clone());
-    assert_eq!(outcome("notarisation"), Some(json!("issued")));
-    assert_eq!(outcome("agreement"), Some(json!("effective")));
+    let state = |kind: &str| proceedings.iter().find(|p| p["kind"] == kind).map(|p| p["state"].clone());
+    assert_eq!(state("notarisation"), Some(json!("issued")));
+    assert_eq!(state("agreement"), Some(json!("effective")));
 
     // What the case has produced: the form, the package, and a letter to everybody who had to be told.
     let pdf = app.get("director", &format!("/api/v1/cases/{case}/documents/agreement.pdf")).await;

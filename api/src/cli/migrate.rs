@@ -44,7 +44,9 @@ impl Migrate {
             println!("{} running case(s) under other versions, {stranded} of them stranded", plans.len());
         }
         if stranded > 0 {
-            return Err(Failure::negative("nothing was moved: name the missing states under `migrates` in the workflow, or let these cases end first"));
+            return Err(Failure::negative(
+                "nothing was moved: name the missing states under `migrates` in the workflow, or let these cases end first",
+            ));
         }
         if self.apply {
             for (id, _) in &plans {

@@ -230,7 +230,7 @@ fn run(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &De
     };
     let fired = case.fired.contains_key(&id);
     let warnings = match (last_day, fired) {
-        (Some(day), false) => warnings(rules, case, deadline, &id, day, &counted),
+        (Some(day), false) => warnings(rules, case, deadline, &id, (day, start.recorded_at.to_utc()), &counted),
         _ => Vec::new(),
     };
     let law_of = |name| kind.transitions.get(name).and_then(|t: &Transition| t.def.law.clone());
@@ -314,7 +314,7 @@ fn warnings(
     case: &Case,
     deadline: &Deadline,
     id: &RunId,
-    last_day: NaiveDate,
+    (last_day, began): (NaiveDate, DateTime<Utc>),
     counted: &Counted<'_>,
 ) -> Vec<(String, DateTime<Utc>)> {
     let zone = rules.definition.zone;
@@ -324,11 +324,12 @@ fn warnings(
         if case.warned.contains(&(id.clone(), name.clone(), last_day)) {
             continue;
         }
+        // A mark that had passed when the run began warns of nothing that was not plain.
         let at = match mark {
             Mark::Before(length) => rules.calendar.before(last_day, length).ok().map(|day| LegalTime::On(day).instant(zone).to_utc()),
             Mark::Share(percent) => counted.share(rules, *percent).as_ref().and_then(ends_at),
         };
-        out.extend(at.map(|at| (name, at)));
+        out.extend(at.filter(|at| *at >= began).map(|at| (name, at)));
     }
     out
 }

@@ -118,9 +118,8 @@ pub fn load(source: &str) -> Result<Definition, Mistakes> {
 pub fn load_with_findings(source: &str) -> Result<(Definition, check::Report), Mistakes> {
     let tree = yaml::read(source)?;
     let (fitted, places) = shape::fit(&tree, &json_schema())?;
-    let file: WorkflowFile = fitted
-        .read()
-        .map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;
+    let file: WorkflowFile =
+        fitted.read().map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;
     let (definition, mut mistakes) = compile::compile(file, &places);
     if mistakes.is_empty() {
         let report = check::report(&definition, &places);
