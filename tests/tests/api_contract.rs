@@ -69,12 +69,13 @@ async fn the_description_is_sound_and_every_described_route_is_served() {
                 .replace("{action}", "case.record")
                 .replace("{name}", "medical-dispute")
                 .replace("{document}", "agreement.pdf")
+                .replace("{notice}", &format!("{case}.1.0.pdf"))
                 .replace("{file}", &case)
                 .replace("{export}", &case);
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             let answer = app.send(app.request(method.clone(), Some("director"), &address)).await;
             // A file, a package and a document that this case does not have are not there; the route is.
-            let absent = ["{document}", "{file}", "{export}"].iter().any(|p| path.contains(p));
+            let absent = ["{document}", "{notice}", "{file}", "{export}"].iter().any(|p| path.contains(p));
             assert!(answer.status != 405 && (answer.status != 404 || absent), "{method} {path} answers {}", answer.status);
             assert!(
                 responses.contains_key(&answer.status.to_string()) || answer.status == 400,
@@ -199,7 +200,7 @@ async fn a_refusal_explains_itself_in_the_askers_language() {
     let refused = app.post("director", &path, &json!({})).await.problem(409, "refused");
     let refusal = &refused["refusals"][0];
     assert_eq!(refusal["code"], "state");
-    assert!(list(&refusal["unlocked_by"]).contains(&json!("mediation.apply")), "{refused}");
+    assert!(list(&refusal["unlocked_by"]).contains(&json!("mediation.submit")), "{refused}");
     assert_eq!(refusal["law"], "条例 31");
     assert_eq!(refused["law"], "条例 31");
     assert!(text(&refusal["text"]).contains("possible from"), "{refused}");

@@ -209,8 +209,7 @@ pub fn obstacles(
             let Some(p) = case.proceedings.get(&id) else { return vec![Refusal::new(Code::Proceeding, kind.name.clone())] };
             if !p.is_open() || !transition.from.contains(p.state()) {
                 let from: Vec<&str> = transition.from.iter().map(String::as_str).collect();
-                let leading =
-                    kind.transitions.values().filter(|t| t.to.as_ref().is_some_and(|to| transition.from.contains(to)) && !t.def.by.is_empty());
+                let leading = kind.transitions.values().filter(|t| t.to.as_ref().is_some_and(|to| transition.from.contains(to)) && t.by_people());
                 let mut refusal = Refusal::new(Code::State, p.state()).detail("wanted", from.join(", ")).law(law);
                 refusal.unlocked_by = leading.map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 return vec![refusal];
@@ -311,19 +310,18 @@ fn failing(guard: &Guard, scope: &Scope<'_>, kind: &Kind, rules: Rules<'_>, code
                 (Some("this"), Some(word)) if word == "parent" => {
                     // The parent's steps into a state that the clause names.
                     let parent = kind.def.of.as_ref().and_then(|of| rules.definition.kinds.get(of));
-                    let named =
-                        |t: &&Transition| t.to.as_ref().is_some_and(|to| clause.source().contains(&format!("'{to}'"))) && !t.def.by.is_empty();
+                    let named = |t: &&Transition| t.to.as_ref().is_some_and(|to| clause.source().contains(&format!("'{to}'"))) && t.by_people();
                     unlock.extend(parent.into_iter().flat_map(|k| k.transitions.values().filter(named).map(|t| format!("{}.{}", k.name, t.name))));
                 }
                 (Some("this"), Some(datum)) => unlock.extend(
                     kind.transitions
                         .values()
-                        .filter(|t| t.def.sets.contains_key(datum) && !t.def.by.is_empty())
+                        .filter(|t| t.def.sets.contains_key(datum) && t.by_people())
                         .map(|t| format!("{}.{}", kind.name, t.name)),
                 ),
                 (Some(other), _) => {
                     if let Some(other) = rules.definition.kinds.get(other) {
-                        unlock.extend(other.transitions.values().filter(|t| !t.def.by.is_empty()).map(|t| format!("{}.{}", other.name, t.name)));
+                        unlock.extend(other.transitions.values().filter(|t| t.by_people()).map(|t| format!("{}.{}", other.name, t.name)));
                     }
                 }
                 _ => {}
@@ -866,7 +864,7 @@ fn choose(case: &Case, kind: &Kind, transition: &Transition, command: &Command) 
         let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).field("proceeding").detail("reason", detail);
         if detail == "none" && !transition.opens {
             refusal.unlocked_by =
-                kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
+                kind.transitions.values().filter(|t| t.opens && t.by_people()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
         }
         vec![refusal]
     };

@@ -88,7 +88,7 @@ fn list(rules: Rules<'_>, case: &Case, outside: &Outside<'_>, language: Option<&
                 let mut refusal = Refusal::new(Code::Proceeding, kind.name.clone()).detail("reason", "none");
                 if !transition.opens {
                     refusal.unlocked_by =
-                        kind.transitions.values().filter(|t| t.opens && !t.def.by.is_empty()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
+                        kind.transitions.values().filter(|t| t.opens && t.by_people()).map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 }
                 out.push(blank(kind, transition, None, vec![refusal], schema(&transition.def.input, outside, language)));
             }

@@ -154,6 +154,14 @@ pub struct Transition {
     pub then: Vec<Step>,
 }
 
+impl Transition {
+    /// Whether a person may take it, and not a rule, the clock or another case alone.
+    #[must_use]
+    pub fn by_people(&self) -> bool {
+        self.def.by.iter().any(|by| by != LINKED_CASE)
+    }
+}
+
 /// A step of `then`.
 #[derive(Clone, Debug)]
 pub enum Step {

@@ -87,7 +87,7 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 /// The JSON Schema of a workflow file, for editors. `workflows/schema.json` is this.
 #[must_use]
 pub fn json_schema() -> Json {
-    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<WorkflowFile>().to_value()
+    shape::schema_of::<WorkflowFile>().as_ref().clone()
 }
 
 /// Reads a definition that was pinned when a case was decided under it. What a later release would find wrong with it
@@ -117,7 +117,7 @@ pub fn load(source: &str) -> Result<Definition, Mistakes> {
 /// Every mistake of syntax, of shape, or of names.
 pub fn load_with_findings(source: &str) -> Result<(Definition, check::Report), Mistakes> {
     let tree = yaml::read(source)?;
-    let (fitted, places) = shape::fit(&tree, &json_schema())?;
+    let (fitted, places) = shape::fit(&tree, &shape::schema_of::<WorkflowFile>())?;
     let file: WorkflowFile =
         fitted.read().map_err(|error| Mistakes::one(Mistake::whole(format!("the file fits the schema and yet cannot be read: {error}"))))?;
     let (definition, mut mistakes) = compile::compile(file, &places);

@@ -4,10 +4,13 @@
 
 use super::{Mistake, Mistakes, nearest};
 use crate::yaml::{At, Node};
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value as Json};
-use std::collections::BTreeMap;
+use std::any::TypeId;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// Where each key path of a document stands: `proceedings.mediation.states` to (line, column).
 pub type Places = BTreeMap<String, (u64, u64)>;
@@ -45,6 +48,17 @@ impl Serialize for Fitted {
                 map.end()
             }
         }
+    }
+}
+
+/// The JSON Schema of a type, made once in the life of the program: making it takes longer than reading a file against it.
+#[must_use]
+pub fn schema_of<T: JsonSchema + 'static>() -> Arc<Json> {
+    static MADE: OnceLock<Mutex<HashMap<TypeId, Arc<Json>>>> = OnceLock::new();
+    let make = || Arc::new(schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value());
+    match MADE.get_or_init(Mutex::default).lock() {
+        Ok(mut made) => made.entry(TypeId::of::<T>()).or_insert_with(make).clone(),
+        Err(_) => make(),
     }
 }
 

@@ -223,10 +223,9 @@ pub struct CastMember {
     pub language: Option<String>,
 }
 
-fn read<T: DeserializeOwned + JsonSchema>(source: &str) -> Result<(T, shape::Places), Mistakes> {
+fn read<T: DeserializeOwned + JsonSchema + 'static>(source: &str) -> Result<(T, shape::Places), Mistakes> {
     let tree = crate::yaml::read(source)?;
-    let schema = schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value();
-    let (fitted, places) = shape::fit(&tree, &schema)?;
+    let (fitted, places) = shape::fit(&tree, &shape::schema_of::<T>())?;
     fitted.read().map(|value| (value, places)).map_err(|e| Mistakes::one(Mistake::whole(e.to_string())))
 }
 
