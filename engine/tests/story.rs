@@ -1190,6 +1190,36 @@ fn one_command_takes_few_statements(home: &Home) {
     assert!((8..=16).contains(&statements.len()), "{} statements:\n{}", statements.len(), statements.join("\n"));
 }
 
+/// What is undone calls its letters back: one that has not left never will, and only whom it has reached hears of it.
+fn what_is_undone_calls_its_letters_back(home: &Home) {
+    let stage = Stage::new(home);
+    let case = stage.play(&beginning("corrected-and-rejected", "mediation.ask_correction"), "");
+    let states = |kind: &str| {
+        let rows = stage.rows(&format!("SELECT state FROM letter WHERE kind = '{kind}'"));
+        rows.iter().map(|r| r.try_get_by_index::<String>(0).expect("a state")).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+    };
+    let asked = |stage: &Stage| {
+        let asks = |(e, _): &&(Event, String)| matches!(&e.what, What::Moved(m) if m.transition == "ask_correction");
+        stage.events(case).iter().rev().find(asks).map(|(e, _)| e.seq).expect("it was asked")
+    };
+    let undo = |event: u64| stage.request("director", Some(case), "case.undo", json!({"event": event, "reason": "录入有误"}));
+    assert_eq!(states("correction_list"), ["waiting"]);
+    stage.submit(undo(asked(&stage))).expect("nobody has acted on it");
+    assert_eq!(states("correction_list"), ["cancelled"]);
+    assert!(states("step_undone").is_empty(), "who has had no letter needs none that takes it back");
+    // The twin that has left is followed by another.
+    stage
+        .submit(stage.request("intake_officer", Some(case), "mediation.ask_correction", json!({"missing": "病历复印件"})))
+        .expect("it is asked again");
+    stage.run("UPDATE letter SET state = 'sent' WHERE kind = 'correction_list' AND state = 'waiting'");
+    stage.submit(undo(asked(&stage))).expect("nobody has acted on it");
+    assert_eq!(states("correction_list"), ["cancelled", "sent"]);
+    assert_eq!(states("step_undone"), ["waiting"]);
+    // What is stored folds to what is held in memory.
+    let differ = differing(&stage.wait(stage.engine.read(case)).expect("the case is read").0.case, &stage.folded_again(case));
+    assert!(differ.is_empty() && stage.chain(case).is_ok(), "{differ:?}");
+}
+
 type Chapter = (&'static str, fn(&Home));
 
 macro_rules! chapters {
@@ -1204,6 +1234,7 @@ chapters! {
     of_two_who_saw_the_same_version_one_wins,
     numbers_have_no_gaps,
     a_refused_command_writes_nothing,
+    what_is_undone_calls_its_letters_back,
     nobody_reads_a_name_in_the_database,
     an_erased_case_keeps_its_chain,
     what_fell_due_while_nobody_asked_happens_once_and_in_order,

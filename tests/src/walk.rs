@@ -204,7 +204,8 @@ impl<'a> Walk<'a> {
         let what = text(&refusal["what"]);
         match text(&refusal["code"]) {
             "party" | "role" => {
-                let side = what.split(", ").find(|s| *s == offer.who).or_else(|| what.split(", ").next()).unwrap_or_default();
+                let side =
+                    what.split(", ").find(|s| *s == offer.who).or_else(|| what.split(", ").find(|s| self.sides.contains(*s))).unwrap_or_default();
                 let given = Map::from_iter([
                     ("side".to_owned(), json!(side)),
                     ("name".to_owned(), json!(format!("某{side}"))),

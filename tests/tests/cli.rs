@@ -276,7 +276,8 @@ fn with_json_standard_output_holds_the_json_alone() {
     let added = json_alone(&Ran::of(command(["user", "add", "--json", "--role", "mediator", "--name", "陈安", "--data"]).arg(&folder)).ended(0));
     assert_eq!((&added["role"], added["token"].as_str().is_some_and(|t| t.len() >= 32)), (&json!("mediator"), true));
     let checked = json_alone(&Ran::heyi(["workflow", "check", "--json"]).ended(0));
-    assert_eq!(checked, json!({"workflows": ["medical-dispute"], "findings": []}));
+    assert_eq!(checked["findings"], json!([]));
+    assert!(checked["workflows"].as_array().is_some_and(|all| all.contains(&json!("medical-dispute")) && all.len() >= 5), "{checked}");
     let tested = json_alone(&Ran::heyi(["workflow", "test", "--json"]).ended(0));
     assert_eq!(tested["failed"], 0, "{tested}");
     assert!(tested["scenarios"].as_array().is_some_and(|s| s.len() >= 6), "{tested}");

@@ -111,7 +111,9 @@ fn a_workflow_of_another_field_is_checked_and_played() {
     let wordless = Ran::of(command(["workflow", "check", NEIGHBOURS, "--workflows"]).arg(data("workflows")).env_remove("HEYI_TEMPLATES")).ended(1);
     assert!(wordless.stdout.contains("templates/mail/"), "{}", wordless.stdout);
     let checked: Json = serde_json::from_str(&run("check").stdout).expect("JSON alone");
-    assert_eq!(checked, json!({"workflows": ["medical-dispute", NEIGHBOURS], "findings": []}), "it joins the shipped one");
+    assert_eq!(checked["findings"], json!([]));
+    let known = checked["workflows"].as_array().expect("a list");
+    assert!(["medical-dispute", NEIGHBOURS].iter().all(|name| known.contains(&json!(name))), "it joins the shipped ones: {known:?}");
     let tested: Json =
         serde_json::from_str(&Ran::of(command(["workflow", "test", NEIGHBOURS, "--json", "--workflows"]).arg(data("workflows"))).ended(0).stdout)
             .expect("JSON alone");
