@@ -59,13 +59,13 @@ impl Case {
                 .as_array()
                 .expect("a list")
                 .iter()
-                .map(|n| u32::try_from(n.as_u64().expect("a number")).unwrap())
+                .map(|n| u32::try_from(n.as_u64().expect("a number")).expect("the test's own texts are good"))
                 .collect(),
             roll: json["roll"] == true,
             pauses: pauses.iter().map(|p| PauseMoment { from: date(&p[0]), to: (!p[1].is_null()).then(|| date(&p[1])) }).collect(),
             answer: match (&json["last_day"], &json["used"]) {
                 (Json::String(_), _) => Answer::Last(day(&json["last_day"])),
-                (_, Json::Number(n)) => Answer::Used(u32::try_from(n.as_u64().expect("a number")).unwrap()),
+                (_, Json::Number(n)) => Answer::Used(u32::try_from(n.as_u64().expect("a number")).expect("the test's own texts are good")),
                 _ => Answer::Beyond,
             },
         }

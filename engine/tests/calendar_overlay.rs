@@ -33,7 +33,7 @@ steps:
 "
     );
     let scenario = Scenario::parse(&scenario, &definition).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let policy = Policy::of(&definition, &BTreeMap::new()).unwrap();
+    let policy = Policy::of(&definition, &BTreeMap::new()).expect("the test's own texts are good");
     play(&scenario, &definition, policy, calendar, &Cast::of(&definition), |_| ()).0
 }
 

@@ -29,8 +29,8 @@ fn definition(source: &str) -> Definition {
 fn played(workflow: &str, scenario: &str) -> Played {
     let definition = definition(workflow);
     let scenario = Scenario::parse(scenario, &definition).unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    let calendar = Calendar::parse(CHINA).unwrap();
-    let policy = Policy::of(&definition, &BTreeMap::new()).unwrap();
+    let calendar = Calendar::parse(CHINA).expect("the test's own texts are good");
+    let policy = Policy::of(&definition, &BTreeMap::new()).expect("the test's own texts are good");
     let (mut coverage, mut moves) = (Coverage::default(), Vec::new());
     let (failures, record) = play(&scenario, &definition, policy, &calendar, &Cast::of(&definition), |act| {
         coverage.watch(&act.seen);

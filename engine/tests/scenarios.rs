@@ -25,14 +25,14 @@ fn calendar(name: &str) -> Calendar {
 
 /// The files of a folder with this ending, in the order of their names.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().map(|e| e.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).into_iter().flatten().map(|e| e.expect("the test's own texts are good").path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == ending));
     files.sort();
     files
 }
 
 fn stem(file: &Path) -> String {
-    file.file_stem().unwrap().to_string_lossy().into_owned()
+    file.file_stem().expect("the test's own texts are good").to_string_lossy().into_owned()
 }
 
 #[test]

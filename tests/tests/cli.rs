@@ -363,12 +363,12 @@ fn a_record_is_written_compared_and_counted() {
     let nowhere = Ran::heyi(["workflow", "test", "--record"]).ended(2);
     assert!(nowhere.stderr.contains("--workflows DIR"), "{}", nowhere.stderr);
     // Nothing to compare with as yet; then exactly what the engine's own test has.
-    test(&[]).ended(0);
+    let _ = test(&[]).ended(0);
     let written = test(&["--record"]).ended(0);
     assert!(written.stdout.contains("1 record(s) written"), "{}", written.stdout);
     let record = folder.join("tiny/records/reply-in-time.txt");
     assert_eq!(std::fs::read_to_string(&record).expect("a record"), read("tiny/reply-in-time.txt"));
-    test(&[]).ended(0);
+    let _ = test(&[]).ended(0);
     let told = json_alone(&test(&["--coverage", "--json"]).ended(0));
     let covered = &told["coverage"][0];
     assert_eq!(

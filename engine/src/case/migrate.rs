@@ -87,7 +87,7 @@ pub fn plan(from: Rules<'_>, to: Rules<'_>, case: &Case, outside: &Outside<'_>) 
             let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
             let changed = keys.into_iter().filter_map(|key| {
                 let (from, to) = (before.get(&key).copied().flatten(), after.get(&key).copied().flatten());
-                (from != to).then(|| DeadlineChange { proceeding: key.0, deadline: key.1, from, to })
+                (from != to).then_some(DeadlineChange { proceeding: key.0, deadline: key.1, from, to })
             });
             Plan { deadlines: changed.collect(), states, stranded }
         }

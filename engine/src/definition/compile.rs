@@ -985,7 +985,7 @@ impl Compiler<'_> {
                 Some(_) => {}
             }
         }
-        let Some(to) = to else { return None };
+        let to = to?;
         Some(Step::Send { action: action.to_owned(), to, with, done: answers.done.clone(), refused: answers.refused.clone() })
     }
 
@@ -1117,7 +1117,7 @@ impl Compiler<'_> {
                 }
                 // A seat of the proceeding (`this.chair`) is one of every kind that sends the notice.
                 let senders = users.get(name.as_str()).into_iter().flatten().map(|kind| Some(&d.kinds[*kind].def));
-                for sender in senders.chain(users.get(name.as_str()).is_none().then_some(None)) {
+                for sender in senders.chain((!users.contains_key(name.as_str())).then_some(None)) {
                     self.who(d, &format!("{key}.to[{i}]"), &[to.name().to_owned()], sender);
                 }
             }

@@ -169,7 +169,7 @@ impl Expect {
         let mut look = |key: &str, what: &str, name: &str, known: &mut dyn Iterator<Item = &str>| {
             let known: Vec<&str> = known.collect();
             if !known.contains(&name) {
-                let near = crate::definition::nearest(name, known.into_iter()).map(str::to_owned);
+                let near = crate::definition::nearest(name, known).map(str::to_owned);
                 out.push(Unknown { key: format!("{key}.{name}"), message: format!("the workflow has no {what} `{name}`"), near });
             }
         };

@@ -42,7 +42,7 @@ fn read(path: &Path) -> String {
 /// A shipped calendar, with those that it lies over.
 fn calendar(name: &str) -> Calendar {
     let folder = here().join("../workflows/calendars");
-    let files: Vec<PathBuf> = fs::read_dir(folder).expect("there are calendars").map(|e| e.unwrap().path()).collect();
+    let files: Vec<PathBuf> = fs::read_dir(folder).expect("there are calendars").map(|e| e.expect("the test's own texts are good").path()).collect();
     let of = |file: &PathBuf| Some((file.file_stem()?.to_str()?.to_owned(), file.extension().filter(|e| *e == "yaml").map(|_| read(file))?));
     let texts: BTreeMap<String, String> = files.iter().filter_map(of).collect();
     Calendar::assemble(name, |wanted| texts.get(wanted).map(String::as_str), &[]).unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
@@ -124,7 +124,8 @@ impl World {
             Ok(source) => Cast::parse(&source).unwrap_or_else(|mistakes| panic!("{mistakes}")),
             Err(_) => Cast::of(&definition),
         };
-        let mut files: Vec<PathBuf> = fs::read_dir(folder.join("scenarios")).expect("there are scenarios").map(|e| e.unwrap().path()).collect();
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder.join("scenarios")).expect("there are scenarios").map(|e| e.expect("the test's own texts are good").path()).collect();
         files.retain(|f| f.extension().is_some_and(|e| e == "yaml"));
         files.sort();
         let scenarios = files.iter().map(|f| Scenario::parse(&read(f), &definition).unwrap_or_else(|m| panic!("{}: {m}", f.display()))).collect();
@@ -177,12 +178,12 @@ impl World {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         let Some(mutant) = mutants.get(i) else { break };
                         let fate = self.fate(mutant);
-                        fates.lock().unwrap()[i] = fate;
+                        fates.lock().expect("the test's own texts are good")[i] = fate;
                     }
                 });
             }
         });
-        fates.into_inner().unwrap()
+        fates.into_inner().expect("the test's own texts are good")
     }
 }
 
