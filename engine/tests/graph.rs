@@ -1,7 +1,7 @@
 //! Pictures of workflows: nothing is left out, nothing breaks the formats, nothing lies on anything else.
 
-use heyi_engine::definition::compile::{Due, Kind, LengthOf, PolicyValue};
 use heyi_engine::definition::file::Localized;
+use heyi_engine::definition::model::{Due, Kind, LengthOf, PolicyValue};
 use heyi_engine::definition::{self, Definition};
 use heyi_engine::graph::{self, Arrow, Format, Group, Line, Manner, Mark, Node, Picture, Place, Point, Rect, Shape, Tint};
 use proptest::prelude::*;

@@ -4,11 +4,12 @@
 //! `HEYI_SEED=… cargo test --test planted` plays a run again.
 
 use heyi_engine::definition::check::{self, Question};
-use heyi_engine::definition::compile::{Definition, compile};
+use heyi_engine::definition::compile::compile;
 use heyi_engine::definition::file::{
     AlwaysDef, ConsentDef, DeadlineDef, FieldDef, FormDef, Localized, Names, NumberDef, PaperDef, RightDef, SeatDef, StateDef, TransitionDef,
     TypeName, WorkDef, WorkflowFile,
 };
+use heyi_engine::definition::model::Definition;
 use heyi_engine::definition::shape::Places;
 use serde_json::json;
 use std::collections::BTreeSet;

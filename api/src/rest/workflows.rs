@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
-use heyi_engine::definition::compile::{Kind, Step, Transition};
+use heyi_engine::definition::model::{Kind, Step, Transition};
 use heyi_engine::definition::{Deadline, Definition};
 use heyi_engine::graph::{self as pictures, Format};
 use heyi_engine::guard::Guard;

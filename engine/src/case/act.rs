@@ -2,12 +2,13 @@
 //! files, and answering a round of assents. They take the same road as every transition.
 
 use super::amend;
-use super::decide::{Command, Draft, Fire, Target};
+use super::decide::{Command, Target};
+use super::draft::{Draft, Fire};
 use super::event::{Acted, Answer, Service, What, Who};
 use super::permit::{self, Ask};
 use super::refusal::{Code, Refusal, Refusals};
-use crate::definition::compile::Kind;
 use crate::definition::file::ByDef;
+use crate::definition::model::Kind;
 use crate::ids::{AccountId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use crate::value::{Field, Type, Value};
 use indexmap::IndexMap;

@@ -4,12 +4,13 @@
 //! [`clock_step`] until it answers none, and then decides the command with [`command_step`].
 
 use super::consequences::{self, Consequences};
-use super::decide::{Command, Decision, Draft, Fire, Target, decide, obstacles};
+use super::decide::{Command, Decision, Target, decide, obstacles};
+use super::draft::{Draft, Fire};
 use super::event::{Acted, DueChange, What, Who};
 use super::refusal::{Code, Refusal, Refusals};
 use super::{Case, Outside, Rules, clock};
 use crate::calendar::Calendar;
-use crate::definition::compile::Due;
+use crate::definition::model::Due;
 use crate::ids::LegalTime;
 use crate::value::Value;
 use chrono::{DateTime, Utc};

@@ -4,7 +4,8 @@
 //! is then folded anew ([`evolve::fold`]), so that every deadline follows from what is now so. Letters that had not left
 //! never will, and those that had are followed by another: the one door does that in the same commit.
 
-use super::decide::{Command, Draft};
+use super::decide::Command;
+use super::draft::Draft;
 use super::event::{Acted, Event, Moved, Recall, Set, Told, What, Who};
 use super::refusal::{Code, Refusal, Refusals};
 use super::{Case, evolve};

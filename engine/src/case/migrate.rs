@@ -4,7 +4,8 @@
 //! `migrates` does not name keeps its kind and state; what has no place there any more is stranded, and then nothing moves.
 
 use super::consequences::{self, Consequences};
-use super::decide::{Decision, Draft};
+use super::decide::Decision;
+use super::draft::Draft;
 use super::event::{Acted, What};
 use super::refusal::Refusals;
 use super::{Case, Outside, Policy, Rules, clock};

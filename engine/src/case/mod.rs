@@ -10,6 +10,7 @@ pub mod amend;
 pub mod clock;
 pub mod consequences;
 pub mod decide;
+mod draft;
 pub mod event;
 pub mod evolve;
 pub mod migrate;
@@ -20,7 +21,7 @@ pub mod scope;
 
 use crate::calendar::{Calendar, Length};
 use crate::definition::Definition;
-use crate::definition::compile::{LengthOf, PolicyValue};
+use crate::definition::model::{LengthOf, PolicyValue};
 use crate::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use crate::value::Value;
 use chrono::{DateTime, FixedOffset, NaiveDate};
@@ -169,7 +170,7 @@ pub struct Account {
 pub fn linked_case_account() -> Account {
     Account {
         id: AccountId::new(uuid::Uuid::from_u128(1)),
-        role: crate::definition::compile::LINKED_CASE.to_owned(),
+        role: crate::definition::model::LINKED_CASE.to_owned(),
         name: "Heyi".to_owned(),
         organisation: None,
         email: None,

@@ -5,8 +5,8 @@
 use super::event::{Acted, Answer, Who};
 use super::refusal::{Code, Refusal};
 use super::{Account, Case, Outside, Person, Proceeding, Rules};
-use crate::definition::compile::LINKED_CASE;
 use crate::definition::file::Speaks;
+use crate::definition::model::LINKED_CASE;
 use crate::ids::{FileId, LegalTime, PersonId, ProceedingId};
 
 /// How the person at the keyboard would act.

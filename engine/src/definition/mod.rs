@@ -1,16 +1,17 @@
 //! The workflow language: from a file to a definition that the engine can decide by.
 //!
-//! `file` is the shape of the file as types; `shape` holds a YAML tree against the types; `compile` resolves names and reads the expressions; `check` asks the law-shaped questions. A definition is
+//! `file` is the shape of the file as types; `shape` holds a YAML tree against the types; `compile` resolves names and reads the expressions, `model` is what comes of it; `check` asks the law-shaped questions. A definition is
 //! known by the SHA-256 of its canonical form, and a case stays under the one that it was opened with.
 
 pub mod check;
 pub mod compile;
 pub mod file;
+pub mod model;
 pub mod names;
 pub mod shape;
 
-pub use compile::{Deadline, Definition, Due, Kind, Step, StepOn, Transition};
 pub use file::WorkflowFile;
+pub use model::{Deadline, Definition, Due, Kind, Step, StepOn, Transition};
 
 use crate::yaml;
 use serde::Serialize;

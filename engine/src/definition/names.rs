@@ -1,7 +1,7 @@
 //! What the expressions of a workflow may name, with types: the static side of `case::scope`.
 
-use super::compile::Definition;
 use super::file::{FieldDef, Of, TypeName};
+use super::model::Definition;
 use crate::guard::GuardType;
 use crate::value::{Field, Type};
 use indexmap::IndexMap;

@@ -1,8 +1,8 @@
 //! The shape of scenario and cast files, and how they are read.
 
 use crate::case::Account;
-use crate::definition::compile::LINKED_CASE;
 use crate::definition::file::Localized;
+use crate::definition::model::LINKED_CASE;
 use crate::definition::{Definition, Mistake, Mistakes, shape};
 use crate::ids::{AccountId, uuid_v7};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeZone as _};

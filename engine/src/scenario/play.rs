@@ -8,7 +8,7 @@ use crate::case::options::ON_PAPER;
 use crate::case::refusal::{Code, Refusals};
 use crate::case::{Account, Case, clock};
 use crate::definition::Definition;
-use crate::definition::compile::LINKED_CASE;
+use crate::definition::model::LINKED_CASE;
 use crate::ids::{CaseId, FileId, LegalTime, PersonId, ProceedingId, uuid_v7};
 use chrono::{DateTime, FixedOffset};
 use indexmap::IndexMap;

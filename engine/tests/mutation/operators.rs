@@ -4,7 +4,7 @@ use heyi_engine::calendar::Length;
 use heyi_engine::case::sha256;
 use heyi_engine::definition::file::{DeadlineDef, NeedsDef};
 use heyi_engine::definition::file::{Literal, StateDef, ToDef, TransitionDef, WorkflowFile};
-use heyi_engine::definition::{Definition, compile::LINKED_CASE};
+use heyi_engine::definition::{Definition, model::LINKED_CASE};
 use heyi_engine::guard::Guard;
 
 /// One change of a workflow.

@@ -2,8 +2,8 @@
 
 use super::model::list;
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Kind, Step, Transition};
 use crate::definition::file::{Of, SeatDef};
+use crate::definition::model::{Kind, Step, Transition};
 use std::collections::BTreeMap;
 
 /// Seats that nobody can hold, and steps that only such seats may take.

@@ -2,7 +2,7 @@
 //! day or a text might be is left open, so that nothing is called impossible which a case could bring about.
 
 use super::model::Model;
-use crate::definition::compile::{Kind, PolicyValue};
+use crate::definition::model::{Kind, PolicyValue};
 use crate::definition::names::NO_SIDE;
 use crate::guard::{Answers, Guard, Held, Outcome, World};
 use crate::value::{Type, Value};

@@ -8,7 +8,7 @@
 use super::domain::Place;
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Kind, PolicyValue, Step, StepOn, Transition};
+use crate::definition::model::{Kind, PolicyValue, Step, StepOn, Transition};
 use crate::guard::{Answers, Guard, Held, World};
 use crate::value::{Type, Value};
 use std::cell::RefCell;

@@ -12,7 +12,7 @@ use super::loops::{self, acts};
 use super::model::Model;
 use super::races::by_default;
 use crate::calendar::{Calendar, Length, Unit};
-use crate::definition::compile::{Deadline, Definition, Due, Kind, Transition};
+use crate::definition::model::{Deadline, Definition, Due, Kind, Transition};
 use crate::guard::{Answers, Guard, Held, World};
 use crate::value::Value;
 use chrono::{Days, Months, NaiveDate};

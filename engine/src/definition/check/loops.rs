@@ -2,7 +2,7 @@
 
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Deadline, Due, Kind, Step, Transition};
+use crate::definition::model::{Deadline, Due, Kind, Step, Transition};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A loop that nothing bounds: its states, and one round through them.

@@ -20,7 +20,8 @@ mod told;
 mod waits;
 
 use super::Mistake;
-use super::compile::{Definition, at};
+use super::compile::at;
+use super::model::Definition;
 use super::shape::Places;
 use model::Model;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 //! others cannot. Every room of the check asks this, so it is worked out once.
 
 use super::domain::{self, Place};
-use crate::definition::compile::{Definition, Kind, Step, StepOn, Transition};
+use crate::definition::model::{Definition, Kind, Step, StepOn, Transition};
 use crate::guard::{Guard, Held};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -173,7 +173,7 @@ impl<'d> Model<'d> {
 
     /// Whether something or somebody could fire it in this state.
     fn can_leave(&self, kind: &'d Kind, transition: &'d Transition, state: &'d str) -> bool {
-        let fires = |d: &crate::definition::compile::Deadline| d.fires.contains(&transition.name) && d.lives_in.contains(state);
+        let fires = |d: &crate::definition::model::Deadline| d.fires.contains(&transition.name) && d.lives_in.contains(state);
         let moved =
             !transition.def.by.is_empty() || transition.auto.is_some() || self.by_step(kind, transition) || kind.deadlines.values().any(fires);
         let in_time = transition.def.within.as_ref().is_none_or(|d| kind.deadlines.get(d).is_none_or(|d| d.lives_in.contains(state)));

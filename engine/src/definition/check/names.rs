@@ -5,8 +5,8 @@
 //! does not keep.
 
 use super::{Question, Room};
-use crate::definition::compile::{Step, Transition};
 use crate::definition::file::{Names, With};
+use crate::definition::model::{Step, Transition};
 use std::collections::BTreeSet;
 
 /// Names that nothing uses.

@@ -2,7 +2,7 @@
 
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Kind, Step, StepOn};
+use crate::definition::model::{Kind, Step, StepOn};
 use std::collections::BTreeSet;
 
 /// States to which no path leads.

@@ -3,7 +3,7 @@
 use super::model::Model;
 use super::{Aim, Question, Room};
 use crate::calendar::Length;
-use crate::definition::compile::{Deadline, Definition, Due, Kind, LengthOf, PolicyValue, Transition};
+use crate::definition::model::{Deadline, Definition, Due, Kind, LengthOf, PolicyValue, Transition};
 
 /// Deadlines that fall due together, and automatic steps whose conditions can hold together, with different ends.
 pub(super) fn races(room: &mut Room<'_>) {

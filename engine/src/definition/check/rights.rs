@@ -2,7 +2,7 @@
 
 use super::domain::Place;
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Kind, Transition};
+use crate::definition::model::{Kind, Transition};
 
 /// States that forget a declared right.
 pub(super) fn forgotten(room: &mut Room<'_>) {

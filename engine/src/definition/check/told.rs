@@ -1,7 +1,7 @@
 //! Is each party told of what changes its position in law?
 
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Definition, Kind, Step, StepOn, Transition};
+use crate::definition::model::{Definition, Kind, Step, StepOn, Transition};
 use std::collections::BTreeSet;
 
 /// Steps that change a side's position and tell it nothing.

@@ -3,7 +3,7 @@
 use super::domain::Place;
 use super::model::{Model, list};
 use super::{Aim, Question, Room};
-use crate::definition::compile::{Deadline, Due, Kind};
+use crate::definition::model::{Deadline, Due, Kind};
 use crate::guard::Guard;
 use std::collections::{BTreeMap, BTreeSet};
 
