@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The definition, usable only when the list of mistakes is empty.
 #[must_use]
 pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>) {
-    let mut c = Compiler { places, mistakes: Vec::new() };
+    let mut c = Compiler { places, mistakes: Vec::new(), bases: BTreeMap::new() };
     let canonical = serde_json::to_string(&file).unwrap_or_default();
     let digest = hex(&Sha256::digest(canonical.as_bytes()));
     let zone = file.zone.parse::<Tz>().unwrap_or_else(|_| {
@@ -86,9 +86,18 @@ fn hex(bytes: &[u8]) -> String {
 struct Compiler<'a> {
     places: &'a Places,
     mistakes: Vec<Mistake>,
+    /// What the expressions of each kind may name, with and without data.
+    bases: BTreeMap<(String, bool), IndexMap<String, GuardType>>,
 }
 
 impl Compiler<'_> {
+    /// The roots and their types for expressions of a kind.
+    fn roots(&mut self, d: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<String, GuardType> {
+        let states_only = matches!(reach, Reach::States);
+        let base = self.bases.entry((kind.to_owned(), states_only)).or_insert_with(|| names::base(d, kind, states_only));
+        names::with_input(base.clone(), reach)
+    }
+
     fn say(&mut self, key: &str, message: impl Into<String>, hint: Option<String>) {
         self.mistakes.push(at(self.places, key, message, hint));
     }
@@ -228,7 +237,7 @@ impl Compiler<'_> {
 
     /// Invariants: conditions over the states of all proceedings.
     fn always(&mut self, d: &Definition) -> IndexMap<String, Guard> {
-        let mut roots = names::roots(d, &d.root, Reach::States);
+        let mut roots = self.roots(d, &d.root, Reach::States);
         roots.shift_remove("this");
         let read = |(name, def): (&String, &super::file::AlwaysDef)| {
             self.guard(&format!("always.{name}.holds"), &def.holds, &roots, &GuardType::Bool).map(|guard| (name.clone(), guard))
@@ -434,8 +443,8 @@ impl Compiler<'_> {
             self.say(&format!("{key}.input"), error, None);
             Type::Record(IndexMap::new())
         });
-        let case = names::roots(d, &kind.name, Reach::Case);
-        let with_input = names::roots(d, &kind.name, Reach::Input(&input));
+        let case = self.roots(d, &kind.name, Reach::Case);
+        let with_input = self.roots(d, &kind.name, Reach::Input(&input));
         let when = def.when.as_ref().and_then(|g| self.guard(&format!("{key}.when"), g, &case, &GuardType::Bool));
         let auto = def.auto.as_ref().and_then(|g| self.guard(&format!("{key}.auto"), g, &case, &GuardType::Bool));
         let accepts = def.accepts.as_ref().and_then(|g| self.guard(&format!("{key}.accepts"), g, &with_input, &GuardType::Bool));
@@ -531,7 +540,7 @@ impl Compiler<'_> {
                         None,
                     );
                 }
-                let case = names::roots(d, &kind.name, Reach::Input(input));
+                let case = self.roots(d, &kind.name, Reach::Input(input));
                 let listed = step.for_each.as_ref().and_then(|source| {
                     let (guard, ty) = self.name(&format!("{key}.for_each"), source, &case)?;
                     if let GuardType::List(element) = ty {
@@ -543,7 +552,7 @@ impl Compiler<'_> {
                 let opening = target.transitions.values().find(|t| t.from.as_slice() == ["new"]);
                 let mut with = Vec::new();
                 let roots = match &listed {
-                    Some((_, element)) => names::roots(d, &kind.name, Reach::Each(element, Some(input))),
+                    Some((_, element)) => self.roots(d, &kind.name, Reach::Each(element, Some(input))),
                     None => case,
                 };
                 if let Some(With::Fields(given)) = &step.with {
@@ -622,7 +631,7 @@ impl Compiler<'_> {
 
     /// A command for another case of this workflow, and what its answer fires here.
     fn send(&mut self, d: &Definition, kind: &Kind, key: &str, step: &StepDef, action: &str, input: &Type) -> Option<Step> {
-        let roots = names::roots(d, &kind.name, Reach::Input(input));
+        let roots = self.roots(d, &kind.name, Reach::Input(input));
         let there = action.split_once('.').and_then(|(other, transition)| d.file.proceedings.get(other)?.transitions.get(transition));
         match there {
             None => self.say(&format!("{key}.send"), format!("`{action}` is no KIND.TRANSITION of this file"), None),
@@ -676,7 +685,7 @@ impl Compiler<'_> {
         let nothing = def.starts.is_empty();
         let due = match (&def.at, &def.length, &def.every) {
             (Some(at), None, None) if nothing => {
-                let roots = names::roots(d, &kind.name, Reach::Case);
+                let roots = self.roots(d, &kind.name, Reach::Case);
                 let (guard, ty) = self.name(&format!("{key}.at"), at, &roots)?;
                 if !matches!(ty, GuardType::Date | GuardType::Instant) {
                     self.say(&format!("{key}.at"), format!("`{at}` is {ty}, and a day or a moment is wanted"), None);
@@ -692,7 +701,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        let states = names::roots(d, &kind.name, Reach::States);
+        let states = self.roots(d, &kind.name, Reach::States);
         let runs_while = def.runs_while.as_ref().and_then(|g| self.guard(&format!("{key}.runs_while"), g, &states, &GuardType::Bool));
         let grace = def.grace.as_ref().and_then(|g| self.length(d, &format!("{key}.grace"), g));
         for (step, datum) in &def.extended_by {
@@ -808,7 +817,7 @@ impl Compiler<'_> {
                 continue;
             };
             for kind in kinds {
-                let roots = names::roots(d, kind, Reach::Case);
+                let roots = self.roots(d, kind, Reach::Case);
                 for (i, when) in def.to.iter().enumerate().filter_map(|(i, to)| Some((i, to.when()?))) {
                     let guard = self.guard(&format!("{key}.to[{i}].when"), when, &roots, &GuardType::Bool);
                     let opens = d.kinds[*kind].def.transitions.values().any(|t| t.from.as_slice() == ["new"] && t.notices.contains(name));
@@ -855,7 +864,7 @@ impl Compiler<'_> {
     fn forms(&mut self, d: &Definition) {
         for (name, form) in &d.file.forms {
             for kind in d.kinds.values().filter(|k| k.def.transitions.values().any(|t| t.forms.contains(name))) {
-                let roots = names::roots(d, &kind.name, Reach::Case);
+                let roots = self.roots(d, &kind.name, Reach::Case);
                 for (field, source) in &form.data {
                     self.name(&format!("forms.{name}.data.{field}"), source, &roots);
                 }

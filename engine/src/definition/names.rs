@@ -81,8 +81,14 @@ pub enum Reach<'a> {
 /// The roots and their types for expressions of `kind`.
 #[must_use]
 pub fn roots(definition: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<String, GuardType> {
+    with_input(base(definition, kind, matches!(reach, Reach::States)), reach)
+}
+
+/// The roots that every expression of `kind` sees, whoever puts in what. They name every field of every proceeding, so
+/// whoever reads many expressions makes them once.
+#[must_use]
+pub fn base(definition: &Definition, kind: &str, states_only: bool) -> IndexMap<String, GuardType> {
     let mut roots = IndexMap::new();
-    let states_only = matches!(reach, Reach::States);
     let policy = definition.policy.iter().filter_map(|(name, value)| value.ty().map(|t| (name.clone(), t)));
     roots.insert("policy".to_owned(), GuardType::record(policy));
     let parent = definition.kinds.get(kind).and_then(|k| k.def.of.as_deref());
@@ -105,6 +111,12 @@ pub fn roots(definition: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<
     roots.insert("deadlines".to_owned(), GuardType::record(deadlines));
     roots.insert("seats".to_owned(), GuardType::record(definition.file.seats.keys().map(|s| (s.clone(), GuardType::Text))));
     roots.insert("legal_on".to_owned(), GuardType::Date);
+    roots
+}
+
+/// The same with what is put in, and with the element of a list.
+#[must_use]
+pub fn with_input(mut roots: IndexMap<String, GuardType>, reach: Reach<'_>) -> IndexMap<String, GuardType> {
     match reach {
         Reach::Input(Type::Record(fields)) | Reach::Each(_, Some(Type::Record(fields))) => {
             roots.insert("input".to_owned(), GuardType::record(fields.iter().map(|(n, f)| (n.clone(), guard_type(&f.ty)))));
