@@ -14,6 +14,7 @@ use chrono_tz::Tz;
 use indexmap::IndexMap;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Resolves a file.
 ///
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The definition, usable only when the list of mistakes is empty.
 #[must_use]
 pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>) {
-    let mut c = Compiler { places, mistakes: Vec::new(), bases: BTreeMap::new() };
+    let mut c = Compiler { places, mistakes: Vec::new(), bases: BTreeMap::new(), common: [None, None] };
     let canonical = serde_json::to_string(&file).unwrap_or_default();
     let digest = hex(&Sha256::digest(canonical.as_bytes()));
     let zone = file.zone.parse::<Tz>().unwrap_or_else(|_| {
@@ -58,7 +59,7 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
         let data = c.types(&format!("proceedings.{name}.data"), &def.data);
         definition.kinds.insert(
             name.clone(),
-            Kind { name: name.clone(), def: def.clone(), data, transitions: IndexMap::new(), deadlines: IndexMap::new(), limit: Vec::new() },
+            Kind { name: name.clone(), def: Arc::new(def.clone()), data, transitions: IndexMap::new(), deadlines: IndexMap::new(), limit: Vec::new() },
         );
     }
     c.declarations(&definition);
@@ -88,13 +89,16 @@ struct Compiler<'a> {
     mistakes: Vec<Mistake>,
     /// What the expressions of each kind may name, with and without data.
     bases: BTreeMap<(String, bool), IndexMap<String, GuardType>>,
+    /// What the expressions of every kind may name, with and without data.
+    common: [Option<IndexMap<String, GuardType>>; 2],
 }
 
 impl Compiler<'_> {
     /// The roots and their types for expressions of a kind.
     fn roots(&mut self, d: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<String, GuardType> {
         let states_only = matches!(reach, Reach::States);
-        let base = self.bases.entry((kind.to_owned(), states_only)).or_insert_with(|| names::base(d, kind, states_only));
+        let common = self.common[usize::from(states_only)].get_or_insert_with(|| names::common(d, states_only));
+        let base = self.bases.entry((kind.to_owned(), states_only)).or_insert_with(|| names::base(d, kind, states_only, common));
         names::with_input(base.clone(), reach)
     }
 
@@ -496,7 +500,7 @@ impl Compiler<'_> {
             let key = format!("{key}.then[{i}]");
             then.extend(self.step(d, kind, &key, step, &input, &def.input));
         }
-        Transition { name: name.to_owned(), def: def.clone(), opens, from, to, auto, when, accepts, input, sets, then }
+        Transition { name: name.to_owned(), def: Arc::new(def.clone()), opens, from, to, auto, when, accepts, input, sets, then }
     }
 
     fn step(
@@ -806,7 +810,7 @@ impl Compiler<'_> {
                     continue;
                 }
                 // A seat of the proceeding (`this.chair`) is one of every kind that sends the notice.
-                let senders = users.get(name.as_str()).into_iter().flatten().map(|kind| Some(&d.kinds[*kind].def));
+                let senders = users.get(name.as_str()).into_iter().flatten().map(|kind| Some(&*d.kinds[*kind].def));
                 for sender in senders.chain((!users.contains_key(name.as_str())).then_some(None)) {
                     self.who(d, &format!("{key}.to[{i}]"), &[to.name().to_owned()], sender);
                 }

@@ -9,6 +9,7 @@ use crate::value::{Type, Value};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The word in `by` for another case.
 pub const LINKED_CASE: &str = "linked_case";
@@ -90,7 +91,7 @@ pub struct Kind {
     /// Its name.
     pub name: String,
     /// As written.
-    pub def: KindDef,
+    pub def: Arc<KindDef>,
     /// Its data.
     pub data: IndexMap<String, Type>,
     /// Its transitions, in file order.
@@ -131,7 +132,7 @@ pub struct Transition {
     /// Its name.
     pub name: String,
     /// As written.
-    pub def: TransitionDef,
+    pub def: Arc<TransitionDef>,
     /// Opens the proceeding.
     pub opens: bool,
     /// The states that it leaves.

@@ -81,22 +81,17 @@ pub enum Reach<'a> {
 /// The roots and their types for expressions of `kind`.
 #[must_use]
 pub fn roots(definition: &Definition, kind: &str, reach: Reach<'_>) -> IndexMap<String, GuardType> {
-    with_input(base(definition, kind, matches!(reach, Reach::States)), reach)
+    let states_only = matches!(reach, Reach::States);
+    with_input(base(definition, kind, states_only, &common(definition, states_only)), reach)
 }
 
-/// The roots that every expression of `kind` sees, whoever puts in what. They name every field of every proceeding, so
-/// whoever reads many expressions makes them once.
+/// The roots that every expression sees, in whatever kind it stands. They name every field of every proceeding, so whoever reads many
+/// expressions makes them once.
 #[must_use]
-pub fn base(definition: &Definition, kind: &str, states_only: bool) -> IndexMap<String, GuardType> {
+pub fn common(definition: &Definition, states_only: bool) -> IndexMap<String, GuardType> {
     let mut roots = IndexMap::new();
     let policy = definition.policy.iter().filter_map(|(name, value)| value.ty().map(|t| (name.clone(), t)));
     roots.insert("policy".to_owned(), GuardType::record(policy));
-    let parent = definition.kinds.get(kind).and_then(|k| k.def.of.as_deref());
-    let mut this = proceeding(definition, kind, states_only);
-    if let Some(parent) = parent {
-        this.insert("parent".to_owned(), GuardType::record(proceeding(definition, parent, states_only)));
-    }
-    roots.insert("this".to_owned(), GuardType::record(this));
     for other in definition.kinds.keys() {
         roots.insert(other.clone(), GuardType::list(GuardType::record(proceeding(definition, other, states_only))));
     }
@@ -111,6 +106,19 @@ pub fn base(definition: &Definition, kind: &str, states_only: bool) -> IndexMap<
     roots.insert("deadlines".to_owned(), GuardType::record(deadlines));
     roots.insert("seats".to_owned(), GuardType::record(definition.file.seats.keys().map(|s| (s.clone(), GuardType::Text))));
     roots.insert("legal_on".to_owned(), GuardType::Date);
+    roots
+}
+
+/// The same with what is a kind's own: `this`, and its parent.
+#[must_use]
+pub fn base(definition: &Definition, kind: &str, states_only: bool, common: &IndexMap<String, GuardType>) -> IndexMap<String, GuardType> {
+    let parent = definition.kinds.get(kind).and_then(|k| k.def.of.as_deref());
+    let mut this = proceeding(definition, kind, states_only);
+    if let Some(parent) = parent {
+        this.insert("parent".to_owned(), GuardType::record(proceeding(definition, parent, states_only)));
+    }
+    let mut roots = common.clone();
+    roots.insert("this".to_owned(), GuardType::record(this));
     roots
 }
 

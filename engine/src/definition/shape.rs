@@ -9,11 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value as Json};
 use std::any::TypeId;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 /// Where each key path of a document stands: `proceedings.mediation.states` to (line, column).
-pub type Places = BTreeMap<String, (u64, u64)>;
+pub type Places = HashMap<String, (u64, u64)>;
 
 /// A document that fits its schema, with the keys of each map in the order of the file: that order decides ties.
 #[derive(Clone, Debug, PartialEq)]

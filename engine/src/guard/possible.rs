@@ -60,12 +60,19 @@ impl Answers {
         Answers((self.0 & 4) | ((self.0 & 1) << 1) | ((self.0 & 2) >> 1))
     }
 
-    /// Kleene's and: one no decides; unknown stays where nothing says no.
-    fn and(parts: &[Answers]) -> Answers {
-        let no = parts.iter().any(|p| p.can_be_no());
-        let yes = parts.iter().all(|p| p.can_be_yes());
-        let unknown = parts.iter().any(|p| p.can_be_unknown()) && parts.iter().all(|p| p.can_be_yes() || p.can_be_unknown());
-        Answers::when(no, Answers::NO).or(Answers::when(yes, Answers::YES)).or(Answers::when(unknown, Answers::UNKNOWN))
+    /// Kleene's and: one no decides, whatever the parts after it are; unknown stays where nothing says no.
+    fn and(parts: impl IntoIterator<Item = Answers>) -> Answers {
+        let (mut no, mut yes, mut any_unknown, mut none_only_no) = (false, true, false, true);
+        for part in parts {
+            if part == Answers::NO {
+                return Answers::NO;
+            }
+            no |= part.can_be_no();
+            yes &= part.can_be_yes();
+            any_unknown |= part.can_be_unknown();
+            none_only_no &= part.can_be_yes() || part.can_be_unknown();
+        }
+        Answers::when(no, Answers::NO).or(Answers::when(yes, Answers::YES)).or(Answers::when(any_unknown && none_only_no, Answers::UNKNOWN))
     }
 }
 
@@ -132,6 +139,14 @@ pub trait World {
     fn held(&self, path: &[String]) -> Held;
     /// The answer to a question as it is written, when somebody has settled it.
     fn settled(&self, question: &str) -> Option<Answers>;
+    /// How many items the list at this path has, where that is known and each can be asked for by its place.
+    fn items(&self, _list: &[String]) -> Option<usize> {
+        None
+    }
+    /// What a field of an item may hold; none where only the list as a whole can say.
+    fn item(&self, _list: &[String], _place: usize, _field: &str) -> Option<Held> {
+        None
+    }
 }
 
 /// At most so many pairs are compared one by one.
@@ -146,11 +161,17 @@ pub(super) struct View<'a> {
     known: Option<&'a Known<'a>>,
 }
 
-/// An item whose value is known.
+/// An item that is looked at by itself.
 struct Known<'a> {
     name: &'a str,
-    value: &'a Value,
+    item: Item<'a>,
     outer: Option<&'a Known<'a>>,
+}
+
+/// How an item is known.
+enum Item<'a> {
+    Value(&'a Value),
+    Place(&'a [String], usize),
 }
 
 impl<'a> View<'a> {
@@ -176,8 +197,8 @@ impl<'a> View<'a> {
                 Answers::when(some, Answers::YES).or(Answers::when(held.unset, Answers::NO))
             }
             Kind::Not(inner) => self.answers(inner).not(),
-            Kind::And(parts) => Answers::and(&parts.iter().map(|p| self.answers(p)).collect::<Vec<_>>()),
-            Kind::Or(parts) => Answers::and(&parts.iter().map(|p| self.answers(p).not()).collect::<Vec<_>>()).not(),
+            Kind::And(parts) => Answers::and(parts.iter().map(|p| self.answers(p))),
+            Kind::Or(parts) => Answers::and(parts.iter().map(|p| self.answers(p).not())).not(),
             Kind::Compare(relation, left, right) => self.compare(*relation, &self.term(left), &self.term(right)),
             Kind::In(left, right) => self.member(&self.term(left), right),
             Kind::Over(over) => self.over(over),
@@ -207,11 +228,18 @@ impl<'a> View<'a> {
         let mut known = self.known;
         while let Some(item) = known {
             if item.name == path.root.text {
-                let fields: Vec<&str> = path.fields.iter().map(|f| f.text.as_str()).collect();
-                if let Slot::Set(value) = Slot::within(item.value, &fields) {
-                    return Held::just(value.into_owned());
+                let found = match (&item.item, path.fields.as_slice()) {
+                    (Item::Place(list, place), [field]) => self.world.item(list, *place, &field.text),
+                    (Item::Place(..), _) => None,
+                    (Item::Value(value), fields) => {
+                        let fields: Vec<&str> = fields.iter().map(|f| f.text.as_str()).collect();
+                        if let Slot::Set(value) = Slot::within(value, &fields) { Some(Held::just(value.into_owned())) } else { None }
+                    }
+                };
+                match found {
+                    Some(held) => return held,
+                    None => break,
                 }
-                break;
             }
             known = item.outer;
         }
@@ -264,7 +292,6 @@ impl<'a> View<'a> {
 
     fn member(self, left: &Held, right: &Expr) -> Answers {
         if let Kind::List(parts) = &right.kind {
-            let each: Vec<Answers> = parts.iter().map(|p| self.compare(Relation::Equal, left, &self.term(p)).not()).collect();
             // One value of the left at a time, so that `x in ['a', 'b']` is not `no` for both and `yes` for neither.
             return match &left.values {
                 Some(values) if parts.iter().all(|p| matches!(p.kind, Kind::Literal(_))) => values
@@ -274,7 +301,7 @@ impl<'a> View<'a> {
                         if parts.iter().any(equal) { Answers::YES } else { Answers::NO }
                     })
                     .fold(Answers::when(left.unset, Answers::UNKNOWN), Answers::or),
-                _ => Answers::and(&each).not(),
+                _ => Answers::and(parts.iter().map(|p| self.compare(Relation::Equal, left, &self.term(p)).not())).not(),
             };
         }
         let right = self.term(right);
@@ -283,16 +310,22 @@ impl<'a> View<'a> {
 
     fn over(self, over: &Over) -> Answers {
         let path = over.list.resolve(self.items);
-        let list = self.world.held(&path);
         let items = Items { name: &over.item.text, list: &path, outer: self.items };
-        if let (Some([Value::List(all)]), false) = (list.values.as_deref(), matches!(over.fold, Fold::Sum(_))) {
-            let each = all.iter().map(|value| {
-                let known = Known { name: &over.item.text, value, outer: self.known };
-                let answer = View { items: Some(&items), known: Some(&known), ..self }.answers(&over.body);
-                if over.fold == Fold::Exists { answer.not() } else { answer }
-            });
-            let all = Answers::and(&each.collect::<Vec<_>>());
-            return if over.fold == Fold::Exists { all.not() } else { all };
+        let exists = over.fold == Fold::Exists;
+        let one = |item: Item<'_>| {
+            let known = Known { name: &over.item.text, item, outer: self.known };
+            let answer = View { items: Some(&items), known: Some(&known), ..self }.answers(&over.body);
+            if exists { answer.not() } else { answer }
+        };
+        let folds = !matches!(over.fold, Fold::Sum(_));
+        if let Some(count) = self.world.items(&path).filter(|_| folds) {
+            let all = Answers::and((0..count).map(|place| one(Item::Place(&path, place))));
+            return if exists { all.not() } else { all };
+        }
+        let list = self.world.held(&path);
+        if let (Some([Value::List(all)]), true) = (list.values.as_deref(), folds) {
+            let all = Answers::and(all.iter().map(|value| one(Item::Value(value))));
+            return if exists { all.not() } else { all };
         }
         let body = View { items: Some(&items), ..self }.answers(&over.body);
         let unset = Answers::when(list.unset, Answers::UNKNOWN);

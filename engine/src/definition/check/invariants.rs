@@ -718,6 +718,11 @@ impl Look<'_, '_, '_> {
         }
     }
 
+    /// The proceedings of a kind.
+    fn nodes(&self, kind: usize) -> impl Iterator<Item = &Node> {
+        self.stand.nodes.iter().filter(move |n| usize::from(n.kind) == kind)
+    }
+
     fn datum(&self, node: &Node, at: usize) -> Held {
         match node.data[at] {
             Datum::Nothing => Held::nothing(),
@@ -738,7 +743,7 @@ impl World for Look<'_, '_, '_> {
             ("policy", [name]) => by_default(d, name),
             (kind, []) if d.kinds.contains_key(kind) => match search.kind(kind) {
                 Some(kind) => {
-                    let records = self.stand.nodes.iter().filter(|n| usize::from(n.kind) == kind).map(|n| {
+                    let records = self.nodes(kind).map(|n| {
                         let mut record = BTreeMap::from([
                             ("state".to_owned(), Value::Text(search.state_of(n).to_owned())),
                             ("open".to_owned(), Value::Bool(search.is_open(n))),
@@ -758,6 +763,25 @@ impl World for Look<'_, '_, '_> {
                 }
             },
             _ => self.place.as_ref().map_or_else(Held::anything, |place| place.held(path)),
+        }
+    }
+
+    fn items(&self, list: &[String]) -> Option<usize> {
+        let [kind] = list else { return None };
+        Some(self.nodes(self.search.kind(kind)?).count())
+    }
+
+    fn item(&self, list: &[String], place: usize, field: &str) -> Option<Held> {
+        let kind = self.search.kind(&list[0])?;
+        let node = self.nodes(kind).nth(place)?;
+        match field {
+            "state" => Some(Held::just(Value::Text(self.search.state_of(node).to_owned()))),
+            "open" => Some(Held::just(Value::Bool(self.search.is_open(node)))),
+            _ => {
+                let at = self.search.data[kind].iter().position(|(n, _)| *n == field)?;
+                // What is set, and to something that is known; else the field may hold anything of its kind.
+                Some(self.datum(node, at)).filter(|held| held.values.as_ref().is_some_and(|v| v.len() == 1))
+            }
         }
     }
 
