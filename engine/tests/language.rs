@@ -317,3 +317,18 @@ fn guards_see_whether_the_latest_sending_has_been_served() {
     // Only a notice that must be served can be asked about.
     assert!(definition::load_with_findings(&text.replace("when: served.ruled,", "when: served.noted,")).is_err());
 }
+
+#[test]
+fn a_policy_may_be_a_sum_of_money() {
+    let with = |default: &str| {
+        let own = format!("policy:\n  top: {{default: \"{default}\", basis: ours, title: {{zh-CN: 上限, en: Top}}}}\n");
+        definition::load_with_findings(&WORKFLOW.replace("policy:\n", &own)).map(|(definition, _)| definition)
+    };
+    let definition = with("100.50").unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let set = |text: &str| Policy::of(&definition, &BTreeMap::from([("top".to_owned(), text.to_owned())]));
+    assert!(set("7").is_ok_and(|p| p.canonical().contains("\"top\":\"7.00\"")));
+    assert_eq!(set("7.125"), Err(vec!["policy.top: `7.125` has more than two decimals".to_owned()]));
+    assert!(set("5 working days").is_err());
+    let wrong = with("1.005").expect_err("no sum is finer than a fen");
+    assert!(wrong.0.iter().any(|m| m.key == "policy.top.default" && m.message.contains("more than two decimals")), "{wrong}");
+}
