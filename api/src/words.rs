@@ -29,7 +29,7 @@ const SHIPPED: [&str; 2] = [include_str!("../../templates/words/zh-CN.toml"), in
 pub const TERMS: [&str; 9] = ["and", "engine", "case.record", "case.person", "case.consent", "case.seat", "case.serve", "case.file", "case.assent"];
 
 /// Names that the text of a refusal may use.
-const REFUSAL_NAMES: [&str; 20] = [
+const REFUSAL_NAMES: [&str; 21] = [
     "what",
     "title",
     "field",
@@ -50,6 +50,7 @@ const REFUSAL_NAMES: [&str; 20] = [
     "reason",
     "wanted",
     "beside",
+    "unserved",
 ];
 
 /// The name under which the text of "the asker may not know" stands.

@@ -414,6 +414,7 @@ fn differing(a: &Case, b: &Case) -> Vec<&'static str> {
             ("workflow", c.workflow.clone()),
             ("under", format!("{:?}", c.under)),
             ("version", c.version.to_string()),
+            ("sendings", format!("{:?}", c.sendings)),
             ("facts", format!("{:?}", c.facts)),
             ("proceedings", format!("{:?}", c.proceedings)),
             ("people", format!("{:?}", c.people)),

@@ -272,3 +272,63 @@ fn a_running_case_moves_to_a_newer_version_by_rules_or_not_at_all() {
     assert_eq!(named.states.len(), 1);
     assert_eq!((named.states[0].from.as_str(), named.states[0].to.as_str()), ("heard", "hearing"));
 }
+
+#[test]
+fn guards_see_whether_the_latest_sending_has_been_served() {
+    let asks = |from: &str, to: &str, text: String| {
+        assert_eq!(text.matches(from).count(), 1);
+        text.replace(from, to)
+    };
+    let text =
+        asks("by: [head]}\n    deadlines:\n      object", "by: [head], when: served.ruled}\n    deadlines:\n      object", WORKFLOW.to_owned());
+    let text = asks("settle: {from: decided, to: settled, by: [head],", "settle: {from: decided, to: settled, by: [head], when: served.ruled,", text);
+    let never = asks(
+        "hear_again: {from: decided, to: heard, by: [warden]}",
+        "hear_again: {from: decided, to: heard, by: [warden], when: '!has(served.ruled)'}",
+        text.clone(),
+    );
+    let load = |text: &str| definition::load_with_findings(text).map(|(definition, _)| definition).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let first = r#"
+  - {at: 2026-03-03 09:00, by: warden, do: quarrel.decide}
+  - {at: 2026-03-03 09:05, by: head, do: ruling.become, expect: {refused: guard}}
+  - {at: 2026-03-04 09:00, by: warden, do: case.serve, input: {notice: $unserved.gao, outcome: served, channel: post}}
+  - {at: 2026-03-04 09:01, by: warden, do: case.serve, input: {notice: $unserved.luo.ruled, outcome: returned, channel: post}}
+  - {at: 2026-03-04 09:02, by: warden, do: case.serve, input: {notice: $unserved.shi, outcome: refused, channel: post}, expect: {may: {ruling.become: []}}}
+  - {at: 2026-03-04 09:05, by: head, do: ruling.become, expect: {refused: guard}}
+"#;
+    let again = r#"
+  - {at: 2026-03-05 09:00, by: warden, do: case.serve, input: {notice: $unserved.luo, outcome: given_up, channel: post}, expect: {may: {ruling.become: [head], quarrel.settle: [head]}}}
+  - {at: 2026-03-05 09:05, by: head, do: ruling.become, expect: {states: {ruling: final}}}
+  - {at: 2026-03-06 09:00, by: warden, do: quarrel.hear_again}
+  - {at: 2026-03-06 09:05, by: warden, do: quarrel.decide}
+  - {at: 2026-03-06 09:10, by: head, do: quarrel.settle, expect: {refused: guard}}
+  - {at: 2026-03-06 09:15, by: warden, do: case.serve, input: {notice: $unserved.gao, outcome: served, channel: post}}
+  - {at: 2026-03-06 09:16, by: warden, do: case.serve, input: {notice: $unserved.luo, outcome: served, channel: post}}
+  - {at: 2026-03-06 09:20, by: head, do: quarrel.settle, expect: {refused: guard}}
+  - {at: 2026-03-06 09:25, by: warden, do: case.serve, input: {notice: $unserved.shi, outcome: served, channel: post}, expect: {may: {quarrel.settle: [head]}}}
+  - {at: 2026-03-06 09:30, by: head, do: quarrel.settle, expect: {states: {quarrel: settled}}}
+"#;
+    let reports = World::of(load(&text)).play(&format!("{first}{again}"));
+    let refused = reports.iter().find_map(|r| r.outcome.as_ref().err()).expect("somebody is refused");
+    assert_eq!((refused[0].what.as_str(), refused[0].details.get("unserved").map(String::as_str)), ("served.ruled", Some("ruled")));
+    assert_eq!(refused[0].unlocked_by, ["case.serve"]);
+    // What was never told is unknown, and can be asked for: there a ruling was told already.
+    World::of(load(&never)).play(&format!("{first}  - {{at: 2026-03-06 09:00, by: warden, do: quarrel.hear_again, expect: {{refused: guard}}}}\n"));
+    // Only a notice that must be served can be asked about.
+    assert!(definition::load_with_findings(&text.replace("when: served.ruled,", "when: served.noted,")).is_err());
+}
+
+#[test]
+fn a_policy_may_be_a_sum_of_money() {
+    let with = |default: &str| {
+        let own = format!("policy:\n  top: {{default: \"{default}\", basis: ours, title: {{zh-CN: 上限, en: Top}}}}\n");
+        definition::load_with_findings(&WORKFLOW.replace("policy:\n", &own)).map(|(definition, _)| definition)
+    };
+    let definition = with("100.50").unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let set = |text: &str| Policy::of(&definition, &BTreeMap::from([("top".to_owned(), text.to_owned())]));
+    assert!(set("7").is_ok_and(|p| p.canonical().contains("\"top\":\"7.00\"")));
+    assert_eq!(set("7.125"), Err(vec!["policy.top: `7.125` has more than two decimals".to_owned()]));
+    assert!(set("5 working days").is_err());
+    let wrong = with("1.005").expect_err("no sum is finer than a fen");
+    assert!(wrong.0.iter().any(|m| m.key == "policy.top.default" && m.message.contains("more than two decimals")), "{wrong}");
+}

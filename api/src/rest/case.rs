@@ -5,6 +5,7 @@ use super::cases::{AccountView, moment};
 use super::files::visible;
 use super::seen::Seen;
 use super::views::versioned;
+use crate::auth::Eyes;
 use crate::error::{Problem, ProblemDocument};
 use crate::words::labels::Labels;
 use axum::Json;
@@ -80,11 +81,12 @@ struct Shown {
     erased: Vec<String>,
 }
 
-fn shown(seen: &Seen, values: &BTreeMap<String, ValueId>, fields: &IndexMap<String, FieldDef>) -> Shown {
+/// What may be shown of these values; `kept` names those that are kept from the asker whatever their class.
+fn shown(seen: &Seen, values: &BTreeMap<String, ValueId>, fields: &IndexMap<String, FieldDef>, kept: impl Fn(&str) -> bool) -> Shown {
     let mut out = Shown::default();
     for (name, id) in values {
         match seen.loaded.case.vault.get(id) {
-            _ if !seen.eyes.see(fields.get(name)) => out.withheld.push(name.clone()),
+            _ if kept(name) || !seen.eyes.see(fields.get(name)) => out.withheld.push(name.clone()),
             None => out.erased.push(name.clone()),
             Some(value) => drop(out.values.insert(name.clone(), value.to_json())),
         }
@@ -251,7 +253,11 @@ fn seat(labels: Labels<'_>, accounts: &[Account], name: &str, holdings: &[Holdin
 fn proceeding(seen: &Seen, labels: Labels<'_>, accounts: &[Account], p: &Proceeding) -> ProceedingView {
     let fields = seen.rules.definition.kinds.get(&p.kind).map(|k| &k.def.data);
     let none = IndexMap::new();
-    let Shown { values, withheld, erased } = shown(seen, &p.data, fields.unwrap_or(&none));
+    let kept = |name: &str| match &seen.eyes {
+        Eyes::Side(side) => permit::kept_from(&seen.rules.definition, &seen.loaded.case, p, name, side),
+        Eyes::Staff | Eyes::Outside => false,
+    };
+    let Shown { values, withheld, erased } = shown(seen, &p.data, fields.unwrap_or(&none), kept);
     let answer = |(who, answer): (Option<Who>, Option<Answer>)| AnswerView {
         person: if let Some(Who::Person(id)) = who { Some(id.uuid()) } else { None },
         account: if let Some(Who::Account(id)) = who { Some(id.uuid()) } else { None },
@@ -308,7 +314,7 @@ pub struct FileLine {
 
 fn facts(seen: &Seen, labels: Labels<'_>, case: &Case) -> Facts {
     let declared = &seen.rules.definition.file.facts;
-    let Shown { values, withheld, erased } = shown(seen, &case.facts, declared);
+    let Shown { values, withheld, erased } = shown(seen, &case.facts, declared, |_| false);
     let fact_labels = declared.iter().filter_map(|(name, def)| Some((name.clone(), labels.field(def)?))).collect();
     Facts { facts: values, fact_labels, withheld, erased }
 }

@@ -102,6 +102,10 @@ impl Labels<'_> {
         self.definition.file.consents.get(name).and_then(|c| self.text(&c.title)).unwrap_or_else(|| name.to_owned())
     }
 
+    fn notice(&self, name: &str) -> String {
+        self.definition.file.notices.get(name).and_then(|n| self.text(&n.title)).unwrap_or_else(|| name.to_owned())
+    }
+
     /// A deadline.
     #[must_use]
     pub fn deadline(&self, name: &str) -> String {
@@ -161,6 +165,7 @@ impl Labels<'_> {
             "field" => refusal.field.as_deref().map(|f| if refusal.code == Code::Input { self.labelled(action, f) } else { f.to_owned() }),
             "law" => refusal.law.clone(),
             "unlocked_by" => Some(self.joined(refusal.unlocked_by.iter().map(String::as_str), |a| self.action(a))).filter(|t| !t.is_empty()),
+            "unserved" => refusal.details.get(name).map(|notices| self.joined(notices.split(", "), |n| self.notice(n))),
             "beside" => refusal.details.get(name).map(|other| self.who(other)),
             "wanted" => refusal.details.get(name).map(|states| self.joined(states.split(", "), |s| self.state(kind, s))),
             "expected" => refusal.details.get(name).map(|text| self.words.phrase(self.language, text)),

@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The root of expressions that tells whether a notice was served.
+const SERVED: &str = "served";
+
 /// How many automatic steps may follow one command.
 pub const MAX_STEPS: u32 = 32;
 /// The name of the move by which a parent ends its child.
@@ -301,9 +304,16 @@ pub(super) fn failing(guard: &Guard, scope: &Scope<'_>, kind: &Kind, rules: Rule
             }
         }
         let mut unlock = BTreeSet::new();
-        for path in clause.reads() {
+        let reads = clause.reads();
+        let unserved = reads.iter().filter(|p| p[0] == SERVED).filter_map(|p| p.get(1));
+        let unserved: Vec<&str> = unserved.filter(|n| scope.case.was_served(n, scope.this) != Some(true)).map(String::as_str).collect();
+        if !unserved.is_empty() {
+            refusal = refusal.detail("unserved", unserved.join(", "));
+        }
+        for path in reads {
             match (path.first().map(String::as_str), path.get(1)) {
                 (Some("facts"), _) => drop(unlock.insert("case.record".to_owned())),
+                (Some(SERVED), _) => drop(unlock.insert("case.serve".to_owned())),
                 (Some("input"), Some(field)) => refusal.field = Some(format!("input.{field}")),
                 (Some("this"), Some(word)) if word == "parent" => {
                     // The parent's steps into a state that the clause names.

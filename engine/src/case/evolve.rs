@@ -232,6 +232,7 @@ fn apply_move(case: &mut Case, event: &Event, moved: &Moved) {
 /// Notes that a letter must be served, if it must.
 fn require_service(case: &mut Case, seq: u64, index: u32, proceeding: ProceedingId, told: &Told) {
     if told.required {
+        case.sendings.insert((told.notice.clone(), proceeding), seq);
         let unserved = Unserved { notice: told.notice.clone(), who: told.who, as_: told.as_.clone(), proceeding, last: None };
         case.unserved.insert((seq, index), unserved);
     }

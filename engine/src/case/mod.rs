@@ -84,6 +84,7 @@ impl Policy {
                 }
                 Some(PolicyValue::Bool(_)) => text.parse().map(PolicyValue::Bool).map_err(|_| "true or false is wanted".to_owned()),
                 Some(PolicyValue::Int(_)) => text.parse().map(PolicyValue::Int).map_err(|_| "a whole number is wanted".to_owned()),
+                Some(PolicyValue::Money(_)) => text.parse().map(PolicyValue::Money).map_err(|e: crate::value::MoneyError| format!("`{text}` {e}")),
                 Some(PolicyValue::Length(_)) => text.parse().map(PolicyValue::Length).map_err(|e: crate::calendar::LengthError| e.to_string()),
             };
             match read {
@@ -104,6 +105,7 @@ impl Policy {
                 let text = match value {
                     PolicyValue::Bool(b) => b.to_string(),
                     PolicyValue::Int(n) => n.to_string(),
+                    PolicyValue::Money(m) => m.to_string(),
                     PolicyValue::Length(l) => l.to_string(),
                 };
                 (name, text)
@@ -206,6 +208,8 @@ pub struct Case {
     pub unserved: BTreeMap<(u64, u32), Unserved>,
     /// Notices that were served, in order.
     pub served: Vec<Served>,
+    /// The latest event by which each notice that must be served was told, for each proceeding that told it.
+    pub sendings: BTreeMap<(String, ProceedingId), u64>,
     /// Deadline runs that fell due.
     pub fired: BTreeMap<event::RunId, bool>,
     /// Warnings given: run, mark, last day.
@@ -382,6 +386,16 @@ pub struct Served {
 }
 
 impl Case {
+    /// Whether everybody who was last told by a notice has been served with it, or was given up; none where it was never
+    /// told. What counts is the latest sending by the proceeding itself, or, where that never sent it, by any of the case.
+    #[must_use]
+    pub fn was_served(&self, notice: &str, proceeding: Option<ProceedingId>) -> Option<bool> {
+        let of = |(name, _): &&(String, ProceedingId)| name == notice;
+        let own = proceeding.and_then(|id| self.sendings.get(&(notice.to_owned(), id)));
+        let told_in = own.or_else(|| self.sendings.iter().filter(|(key, _)| of(key)).map(|(_, seq)| seq).max())?;
+        Some(!self.unserved.iter().any(|((seq, _), open)| seq == told_in && open.notice == notice))
+    }
+
     /// Whether any proceeding goes on.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -5,9 +5,11 @@
 use super::event::{Acted, Answer, Who};
 use super::refusal::{Code, Refusal};
 use super::{Account, Case, Outside, Person, Proceeding, Rules};
+use crate::definition::Definition;
 use crate::definition::file::Speaks;
 use crate::definition::model::LINKED_CASE;
 use crate::ids::{FileId, LegalTime, PersonId, ProceedingId};
+use crate::value::Value;
 
 /// How the person at the keyboard would act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,6 +174,15 @@ pub fn seated_by(rules: Rules<'_>, seat: &str) -> Vec<String> {
         out.push("case.seat".to_owned());
     }
     out
+}
+
+/// Whether a datum is kept from whoever looks at a case with the eyes of `side`: the word of another side, which that
+/// side has not let go. Staff, who belong to no side, are told all; what bodies outside see the class of a field says.
+#[must_use]
+pub fn kept_from(definition: &Definition, case: &Case, p: &Proceeding, datum: &str, side: &str) -> bool {
+    let Some(private) = definition.kinds.get(&p.kind).and_then(|k| k.def.data.get(datum)).and_then(|f| f.private.as_ref()) else { return false };
+    let whose = case.datum(p.id, &private.to);
+    !private.until.iter().any(|s| s == p.state()) && !matches!(whose, Some(Value::Text(own)) if own == side)
 }
 
 /// One who is asked in a round, and what was answered.

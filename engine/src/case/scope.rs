@@ -121,6 +121,7 @@ impl guard::Scope for Scope<'_> {
                 .map_or(Slot::Unset, |day| set(Value::Date(day))),
             // A holder is named by account; the name is filled in where accounts are known.
             ("seats", [name]) => self.case.holder(name, self.this).map_or(Slot::Unset, |account| set(Value::Text(account.to_string()))),
+            ("served", [notice]) => self.case.was_served(notice, self.this).map_or(Slot::Unset, |served| set(Value::Bool(served))),
             ("legal_on", []) => set(Value::Date(self.legal_at.date())),
             (kind, []) => self.list(kind),
             _ => Slot::Unset,

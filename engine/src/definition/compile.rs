@@ -73,6 +73,9 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
     c.forms(&definition);
     definition.always = c.always(&definition);
     c.rights(&definition);
+    for (key, message) in super::marks::broken(&definition) {
+        c.say(&key, message, None);
+    }
     (definition, c.mistakes)
 }
 

@@ -291,9 +291,26 @@ pub struct FieldDef {
     /// An input that may be left out.
     #[serde(default, skip_serializing_if = "is_false")]
     pub optional: bool,
+    /// Said in order to settle: nobody may use it as an admission.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_admission: bool,
+    /// Kept from the other sides, for a datum of a proceeding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<PrivateDef>,
     /// What people call it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<Localized>,
+}
+
+/// From whom a datum is kept.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateDef {
+    /// The datum of the same proceeding that holds the side whose word it is: beside staff only that side sees it.
+    pub to: String,
+    /// States in which it is private no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub until: Vec<String>,
 }
 
 /// A kind of paper.

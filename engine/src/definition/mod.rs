@@ -6,6 +6,7 @@
 pub mod check;
 pub mod compile;
 pub mod file;
+mod marks;
 pub mod model;
 pub mod names;
 pub mod shape;

@@ -5,7 +5,7 @@
 use super::file::{DeadlineDef, KindDef, Literal, Per, StateDef, TransitionDef, WorkflowFile};
 use crate::calendar::Length;
 use crate::guard::{Guard, GuardType};
-use crate::value::{Type, Value};
+use crate::value::{Money, MoneyError, Type, Value};
 use chrono_tz::Tz;
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +51,8 @@ pub enum PolicyValue {
     Bool(bool),
     /// A number.
     Int(i64),
+    /// A sum.
+    Money(Money),
     /// A period.
     Length(Length),
 }
@@ -62,6 +64,7 @@ impl PolicyValue {
         match self {
             Self::Bool(_) => Some(GuardType::Bool),
             Self::Int(_) => Some(GuardType::Int),
+            Self::Money(_) => Some(GuardType::Money),
             Self::Length(_) => None,
         }
     }
@@ -72,6 +75,7 @@ impl PolicyValue {
         match self {
             Self::Bool(b) => Some(Value::Bool(*b)),
             Self::Int(n) => Some(Value::Int(*n)),
+            Self::Money(m) => Some(Value::Money(*m)),
             Self::Length(_) => None,
         }
     }
@@ -80,6 +84,10 @@ impl PolicyValue {
         match literal {
             Literal::Bool(b) => Ok(Self::Bool(*b)),
             Literal::Int(n) => Ok(Self::Int(*n)),
+            // A sum is a number alone; a period says of what.
+            Literal::Text(t) if t.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-')) => {
+                t.parse().map(Self::Money).map_err(|e: MoneyError| format!("`{t}` {e}"))
+            }
             Literal::Text(t) => t.parse().map(Self::Length).map_err(|e: crate::calendar::LengthError| e.to_string()),
         }
     }

@@ -105,6 +105,8 @@ pub fn common(definition: &Definition, states_only: bool) -> IndexMap<String, Gu
     let deadlines = definition.kinds.values().flat_map(|k| k.def.deadlines.keys()).map(|d| (d.clone(), GuardType::Date));
     roots.insert("deadlines".to_owned(), GuardType::record(deadlines));
     roots.insert("seats".to_owned(), GuardType::record(definition.file.seats.keys().map(|s| (s.clone(), GuardType::Text))));
+    let required = definition.file.notices.iter().filter(|(_, n)| n.service.is_some());
+    roots.insert("served".to_owned(), GuardType::record(required.map(|(name, _)| (name.clone(), GuardType::Bool))));
     roots.insert("legal_on".to_owned(), GuardType::Date);
     roots
 }

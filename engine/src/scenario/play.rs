@@ -225,10 +225,12 @@ impl<'a> Player<'a> {
         })
     }
 
-    /// The first notice that a person is still to be served with.
-    fn unserved(&self, who: &str) -> Option<String> {
+    /// The first notice that a person is still to be served with: `li`, or of this name: `li.lapsed`.
+    fn unserved(&self, name: &str) -> Option<String> {
+        let (who, notice) = name.split_once('.').map_or((name, None), |(who, notice)| (who, Some(notice)));
         let person = crate::case::event::Who::Person(*self.people.get(who)?);
-        self.state.as_ref()?.unserved.iter().find(|(_, u)| u.who == person).map(|((seq, index), _)| format!("{seq}.{index}"))
+        let wanted = |u: &crate::case::Unserved| u.who == person && notice.is_none_or(|n| u.notice == n);
+        self.state.as_ref()?.unserved.iter().find(|(_, u)| wanted(u)).map(|((seq, index), _)| format!("{seq}.{index}"))
     }
 
     fn command(&self, step: &StepFile, action: &str, file: Option<&FileToStore>) -> Result<Command, String> {

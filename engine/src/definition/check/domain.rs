@@ -86,6 +86,8 @@ impl<'m, 'd> Place<'m, 'd> {
             ("assents", _) if !self.holds_round() => Held::nothing(),
             ("assents", _) => both(),
             ("legal_on", _) => Held::something(),
+            // Whoever was told may have been served or not, or nobody was told at all.
+            ("served", _) => both().or_nothing(),
             ("input", [name, rest @ ..]) => match self.input {
                 Some(Type::Record(fields)) => fields.get(name).map_or_else(Held::anything, |f| {
                     let held = of_type(&f.ty, rest);
