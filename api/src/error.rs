@@ -100,6 +100,10 @@ codes! {
     NotReady = "not_ready", SERVICE_UNAVAILABLE, ["reason"];
     /// The answer took too long.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, [];
+    /// There is no space left to write; reading goes on.
+    Full = "full", INSUFFICIENT_STORAGE, [];
+    /// The database does not answer.
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, [];
     /// A fault of ours; the log knows more.
     Internal = "internal", INTERNAL_SERVER_ERROR, [];
 }
@@ -170,6 +174,14 @@ impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Sealed => Self::new(ProblemCode::Erased),
+            StoreError::Full => {
+                tracing::error!("the database has no space left");
+                Self::new(ProblemCode::Full)
+            }
+            StoreError::Unreachable(problem) => {
+                tracing::warn!(%problem, "the database does not answer");
+                Self::new(ProblemCode::Unavailable)
+            }
             other => Self::internal(&other),
         }
     }
@@ -301,7 +313,7 @@ pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next)
     }
     match problem.code {
         ProblemCode::Unauthenticated => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"heyi\""))),
-        ProblemCode::NotReady | ProblemCode::Overloaded => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("5"))),
+        ProblemCode::NotReady | ProblemCode::Overloaded | ProblemCode::Unavailable => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("5"))),
         _ => {}
     }
     if let Some(allow) = response.headers().get(ALLOW) {

@@ -6,7 +6,7 @@ use super::{Store, StoreError};
 use crate::case::{Account, sha256};
 use crate::ids::AccountId;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder};
+use sea_orm::{ActiveValue::Set, ColumnTrait, ConnectionTrait as _, EntityTrait, QueryFilter, QueryOrder, TransactionTrait as _};
 
 /// A bearer token, as handed to a person once.
 #[derive(Clone)]
@@ -53,7 +53,25 @@ impl From<&account::Model> for Account {
     }
 }
 
+/// Under this key stands how often accounts have changed, so that a decision made with older ones is noticed.
+const CHANGES: &str = "accounts";
+
 impl Store {
+    /// Everyone with an account, and how often accounts had changed by then.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn accounts_as_of(&self) -> Result<(i64, Vec<Account>), StoreError> {
+        // First the count: accounts newer than it are noticed, never the other way round.
+        let changes = self.account_changes().await?;
+        Ok((changes, self.accounts().await?))
+    }
+
+    /// How often accounts have changed.
+    pub(crate) async fn account_changes(&self) -> Result<i64, StoreError> {
+        Ok(self.meta(CHANGES).await?.and_then(|text| text.parse().ok()).unwrap_or(0))
+    }
+
     /// Everyone with an account, in the order of their ids.
     ///
     /// # Errors
@@ -95,10 +113,15 @@ impl Store {
             account::Column::StandsIn,
             account::Column::TokenHash,
         ];
+        let tx = self.db().begin().await?;
         account::Entity::insert(row)
             .on_conflict(OnConflict::column(account::Column::Id).update_columns(update).to_owned())
-            .exec_without_returning(self.db())
+            .exec_without_returning(&tx)
             .await?;
+        let count = "INSERT INTO meta (key, value) VALUES ('accounts', '1') \
+                     ON CONFLICT (key) DO UPDATE SET value = CAST(CAST(meta.value AS BIGINT) + 1 AS TEXT)";
+        tx.execute_unprepared(count).await?;
+        tx.commit().await?;
         Ok(())
     }
 }

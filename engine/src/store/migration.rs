@@ -10,7 +10,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Errands)]
+        vec![Box::new(First), Box::new(Errands), Box::new(Guard)]
     }
 }
 
@@ -95,6 +95,28 @@ impl MigrationTrait for Errands {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         create(manager, ERRANDS).await
+    }
+}
+
+struct Guard;
+
+impl MigrationName for Guard {
+    fn name(&self) -> &'static str {
+        "m0004_guard"
+    }
+}
+
+/// Never holds a row: putting one in fails, and with it the transaction that found its ground changed.
+const GUARD: &[&str] = &["CREATE TABLE guard (stale TEXT PRIMARY KEY CONSTRAINT guard_stale CHECK (stale = ''))"];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Guard {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        create(manager, GUARD).await
     }
 }
 

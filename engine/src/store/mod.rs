@@ -1,27 +1,31 @@
 //! The database: rows, and nothing that decides.
 //!
-//! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads and
-//! writes a case, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists. Appending events
+//! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads a case, `decided` turns a
+//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists. Appending events
 //! is private to the engine: only `submit` can change a case.
 
 pub mod accounts;
+pub(crate) mod batch;
 pub mod cases;
+pub(crate) mod decided;
 pub mod fault;
 pub mod migration;
 pub mod outbox;
 pub mod rows;
 pub mod seal;
+mod tables;
 pub mod views;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, Statement,
-    TransactionOptions, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr, Statement, sqlx,
 };
 use sea_orm_migration::MigratorTrait as _;
 use std::time::Duration;
 
 /// How long a statement waits for another writer before it gives up.
 const BUSY_SECONDS: u64 = 10;
+/// How long somebody waits for a connection before the database counts as not to be reached.
+const ACQUIRE_SECONDS: u64 = 5;
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
 
@@ -36,7 +40,13 @@ pub struct Store {
 pub enum StoreError {
     /// The database said no.
     #[error("the database: {0}")]
-    Database(#[from] DbErr),
+    Database(DbErr),
+    /// Nothing more can be written: the disk, or the space that the database may take, is full.
+    #[error("the database has no space left")]
+    Full,
+    /// The database does not answer.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
     /// A setting that durability needs is not in force.
     #[error("the database runs with {setting} = {found}, but {wanted} is needed so that what was acknowledged stays")]
     Setting {
@@ -88,6 +98,44 @@ pub enum StoreError {
     },
 }
 
+/// A fault of the driver that has a name of its own.
+fn known_fault(error: &sqlx::Error) -> Option<StoreError> {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) => {
+            Some(StoreError::Unreachable(error.to_string()))
+        }
+        sqlx::Error::Database(database) => match database.code()?.as_ref() {
+            // SQLITE_FULL; PostgreSQL's disk_full.
+            "13" | "53100" => Some(StoreError::Full),
+            // PostgreSQL that stops, starts, has too many guests, or takes no writes while a standby takes over.
+            code if code.starts_with("57P") || code.starts_with("08") || code == "25006" || code == "53300" => {
+                Some(StoreError::Unreachable(database.message().to_owned()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        known_fault(&error).unwrap_or_else(|| Self::Database(DbErr::Custom(error.to_string())))
+    }
+}
+
+impl From<DbErr> for StoreError {
+    fn from(error: DbErr) -> Self {
+        let known = match &error {
+            DbErr::Conn(RuntimeErr::SqlxError(inner)) | DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
+                known_fault(inner)
+            }
+            DbErr::ConnectionAcquire(_) => Some(Self::Unreachable(error.to_string())),
+            _ => None,
+        };
+        known.unwrap_or(Self::Database(error))
+    }
+}
+
 impl Store {
     /// Connects, checks the settings that durability needs, and brings the tables up to date.
     ///
@@ -100,7 +148,9 @@ impl Store {
         let memory = url.contains(":memory:");
         let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let mut options = ConnectOptions::new(url);
-        options.max_connections(if memory { 1 } else { POOL_MAX }).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
+        options.max_connections(if memory { 1 } else { POOL_MAX }).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
+        // A look at each connection before its use would cost every command a round trip; one that broke says so when it is used.
+        options.test_before_acquire(false);
         if memory {
             options.min_connections(1).idle_timeout(Duration::from_secs(86_400 * 365)).max_lifetime(Duration::from_secs(86_400 * 365));
         }
@@ -129,15 +179,6 @@ impl Store {
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         self.db.get_database_backend() == DatabaseBackend::Postgres
-    }
-
-    /// Begins a writing transaction: on SQLite it takes the write lock at once.
-    ///
-    /// # Errors
-    /// When the database cannot give one.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
-        self.db.begin_with_options(options).await
     }
 
     async fn setting(&self, sql: &str) -> Result<String, StoreError> {

@@ -60,7 +60,7 @@ impl Store {
             query = query.filter(case::Column::DueAt.lt(before));
         }
         if let Some(words) = &ask.words {
-            let hashes = cases::word_hashes(master, words);
+            let hashes = super::decided::word_hashes(master, words);
             let wanted = i64::try_from(hashes.len()).unwrap_or(i64::MAX);
             let found = Query::select()
                 .column(word::Column::CaseId)

@@ -1,0 +1,261 @@
+//! The two roads to the database.
+//!
+//! On SQLite one writer takes all that waits, decides it in order, and writes it in one transaction; if that fails, each is decided again
+//! by itself, on what is stored. On PostgreSQL the pool works in parallel, and the database says which of two came first.
+//! Nobody is answered before the commit that the answer rests on.
+
+use super::turn::{Draw, Job, Tentative, Trust, Turn};
+use super::{Committed, Engine, SubmitError};
+use crate::ids::CaseId;
+use crate::store::batch::{Batch, NotWritten};
+use crate::store::{StoreError, fault};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Weak;
+use std::sync::atomic::Ordering;
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+/// At most so many commands share a transaction.
+const GROUP_MAX: usize = 128;
+/// A group that would write more bytes than this goes without waiting for more.
+const GROUP_BYTES: usize = 8 << 20;
+/// How often a command is decided again when others were faster.
+const TRIES: usize = 12;
+/// Cases of one node that wait for each other by chance only.
+const STRIPES: usize = 256;
+
+/// A job and whom to tell.
+pub(super) struct Waiting {
+    pub job: Job,
+    pub tell: oneshot::Sender<Result<Committed, SubmitError>>,
+}
+
+/// The way to the database.
+pub(super) enum Road {
+    /// One writer, who takes all that waits.
+    Group(mpsc::UnboundedSender<Waiting>),
+    /// Everybody for himself, commands of one case in turn.
+    Parallel(Vec<Mutex<()>>),
+}
+
+impl Road {
+    pub fn parallel() -> Self {
+        Self::Parallel((0..STRIPES).map(|_| Mutex::new(())).collect())
+    }
+}
+
+fn stripe(case: Option<CaseId>) -> usize {
+    let mut hasher = DefaultHasher::new();
+    case.map(|id| id.to_string()).hash(&mut hasher);
+    usize::try_from(hasher.finish() % STRIPES as u64).unwrap_or(0)
+}
+
+impl Engine {
+    /// Takes a job to its end, even when the asker has gone.
+    pub(super) async fn travel(&self, job: Job) -> Result<Committed, SubmitError> {
+        if let Road::Group(writer) = &self.0.road {
+            let (tell, told) = oneshot::channel();
+            let gone = || SubmitError::Broken("the writer has ended".to_owned());
+            writer.send(Waiting { job, tell }).map_err(|_| gone())?;
+            return told.await.map_err(|_| gone())?;
+        }
+        // A dropped request must not tear a transaction out of a pooled connection.
+        let engine = self.clone();
+        match tokio::spawn(async move { engine.in_turn(&job).await }).await {
+            Ok(result) => result,
+            Err(error) => Err(SubmitError::Broken(error.to_string())),
+        }
+    }
+
+    async fn in_turn(&self, job: &Job) -> Result<Committed, SubmitError> {
+        let case = match job {
+            Job::Command(request) => request.case,
+            Job::Move { case, .. } => Some(*case),
+        };
+        // Openings meet nobody. Two commands of one case would only make each other decide twice.
+        let _turn = match (&self.0.road, case) {
+            (Road::Parallel(stripes), Some(_)) => Some(stripes[stripe(case)].lock().await),
+            _ => None,
+        };
+        let trust = if job.is_alone() { Trust::Stored } else { Trust::Held };
+        self.alone(job, trust).await
+    }
+
+    /// One job, until it is written or refused.
+    async fn alone(&self, job: &Job, first: Trust) -> Result<Committed, SubmitError> {
+        let mut trust = first;
+        let mut fate_unknown = None;
+        for _ in 0..TRIES {
+            let mut batch = Batch::default();
+            let mut tentative = Tentative::new();
+            let mut draw = match &self.0.road {
+                Road::Group(_) => Draw::Held,
+                Road::Parallel(_) => Draw::Transaction(None),
+            };
+            let written = match self.take_turn(job, &mut batch, &mut tentative, &mut draw, trust).await {
+                Ok(turn) if turn.unproven && batch.is_empty() => match self.still_stands(&batch).await {
+                    Ok(true) => return turn.answer,
+                    Ok(false) => Err(NotWritten::Stale),
+                    Err(error) => Err(NotWritten::Failed(error)),
+                },
+                Ok(turn) if batch.is_empty() => return turn.answer,
+                Ok(turn) => {
+                    let case = turn.case;
+                    let head = case.and_then(|id| Some((id, tentative.get(&id)?.row.head.clone())));
+                    let numbers = batch.numbers.clone();
+                    match self.write(batch, draw).await {
+                        Err(NotWritten::Unknown(error)) => {
+                            fate_unknown = Some(error);
+                            match self.was_written(head).await {
+                                Some(true) => Ok((turn, numbers)),
+                                Some(false) => Err(NotWritten::Stale),
+                                None => break,
+                            }
+                        }
+                        other => other.map(|()| (turn, numbers)),
+                    }
+                    .map(|(turn, numbers)| self.done(turn, &tentative, numbers))
+                }
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(answer) => return answer,
+                Err(NotWritten::Stale | NotWritten::Answered) => {
+                    self.0.held.forget_common();
+                    if let Job::Command(request) = job
+                        && let Some(id) = request.case
+                    {
+                        self.0.held.forget_case(id);
+                    }
+                    trust = Trust::Stored;
+                }
+                Err(NotWritten::Failed(error) | NotWritten::Unknown(error)) => return Err(error.into()),
+            }
+        }
+        Err(fate_unknown.unwrap_or_else(|| StoreError::Unreachable("others changed the same case again and again".to_owned())).into())
+    }
+
+    async fn write(&self, batch: Batch, draw: Draw) -> Result<(), NotWritten> {
+        match (&self.0.road, draw) {
+            (Road::Group(_), _) => self.0.store.write_sqlite(batch).await?,
+            (Road::Parallel(_), Draw::Transaction(transaction)) => self.0.store.write_postgres(batch, transaction).await?,
+            (Road::Parallel(_), Draw::Held) => self.0.store.write_postgres(batch, None).await?,
+        }
+        self.0.commits.fetch_add(1, Ordering::Relaxed);
+        fault::point("commit");
+        Ok(())
+    }
+
+    /// After the commit: what is held changes, whoever waits is waked, and the answer may go.
+    fn done(
+        &self,
+        turn: Turn,
+        tentative: &Tentative,
+        numbers: std::collections::BTreeMap<(String, i64), (i64, i64)>,
+    ) -> Result<Committed, SubmitError> {
+        if let Some(id) = turn.case
+            && let Some(loaded) = tentative.get(&id)
+        {
+            self.0.held.keep_case(id, loaded.clone());
+        }
+        for ((series, year), (_, last)) in numbers {
+            self.0.held.keep_number(series, year, last);
+        }
+        self.0.commands.fetch_add(1, Ordering::Relaxed);
+        if turn.wakes {
+            self.0.woken.notify_waiters();
+            self.0.woken.notify_one();
+        }
+        turn.answer
+    }
+
+    /// Whether what a refusal rests on is still so.
+    async fn still_stands(&self, batch: &Batch) -> Result<bool, StoreError> {
+        if self.0.store.account_changes().await? != batch.accounts {
+            return Ok(false);
+        }
+        self.0.store.at_versions(&batch.versions).await
+    }
+
+    /// Whether a commit of unknown fate is there; none when the database does not answer.
+    async fn was_written(&self, head: Option<(CaseId, String)>) -> Option<bool> {
+        let (id, head) = head?;
+        let row = crate::store::cases::row(self.0.store.db(), id).await.ok()?;
+        Some(row.is_some_and(|row| row.head == head))
+    }
+
+    /// The writer: takes all that waits, again and again, until nobody can ask any more.
+    pub(super) async fn writer(engine: Weak<super::Inner>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+        let mut next = Vec::with_capacity(GROUP_MAX);
+        while waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
+            let Some(inner) = engine.upgrade() else { return };
+            let engine = Engine(inner);
+            let mut group = Vec::new();
+            for one in next.drain(..) {
+                if one.job.is_alone() {
+                    engine.group(std::mem::take(&mut group)).await;
+                    engine.by_itself(one).await;
+                } else {
+                    group.push(one);
+                }
+            }
+            engine.group(group).await;
+        }
+    }
+
+    async fn by_itself(&self, one: Waiting) {
+        let answer = self.alone(&one.job, Trust::Stored).await;
+        let _ = one.tell.send(answer);
+    }
+
+    /// Decides a group in order and writes it at once.
+    async fn group(&self, group: Vec<Waiting>) {
+        let mut batch = Batch::default();
+        let mut tentative = Tentative::new();
+        let mut turns: Vec<(Waiting, Turn)> = Vec::new();
+        let mut again: Vec<Waiting> = Vec::new();
+        for one in group {
+            if batch.size() > GROUP_BYTES || (!batch.recalls.is_empty() && !turns.is_empty()) {
+                self.settle(std::mem::take(&mut batch), std::mem::take(&mut tentative), std::mem::take(&mut turns)).await;
+            }
+            match self.take_turn(&one.job, &mut batch, &mut tentative, &mut Draw::Held, Trust::Held).await {
+                Ok(turn) => turns.push((one, turn)),
+                // Decided again on what is stored, after what came before it.
+                Err(_) => again.push(one),
+            }
+        }
+        self.settle(batch, tentative, turns).await;
+        for one in again {
+            self.by_itself(one).await;
+        }
+    }
+
+    /// Writes a group and answers each; or lets each try by itself.
+    async fn settle(&self, batch: Batch, tentative: Tentative, turns: Vec<(Waiting, Turn)>) {
+        if turns.is_empty() {
+            return;
+        }
+        let numbers = batch.numbers.clone();
+        let written = if batch.is_empty() {
+            let proven = !turns.iter().any(|(_, turn)| turn.unproven);
+            if proven || matches!(self.still_stands(&batch).await, Ok(true)) { Ok(()) } else { Err(NotWritten::Stale) }
+        } else {
+            self.write(batch, Draw::Held).await
+        };
+        match written {
+            Ok(()) => {
+                let mut numbers = Some(numbers);
+                for (one, turn) in turns {
+                    let answer = self.done(turn, &tentative, numbers.take().unwrap_or_default());
+                    let _ = one.tell.send(answer);
+                }
+            }
+            Err(_) => {
+                self.0.held.forget_common();
+                tentative.keys().for_each(|id| self.0.held.forget_case(*id));
+                for (one, _) in turns {
+                    self.by_itself(one).await;
+                }
+            }
+        }
+    }
+}
