@@ -164,8 +164,8 @@ impl Config {
     }
 }
 
-/// `scheme://user:•••@host`
-fn without_password(url: &str) -> String {
+/// `scheme://user:***@host`
+pub(crate) fn without_password(url: &str) -> String {
     match (url.find("://"), url.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
             let user = url[scheme + 3..at].split(':').next().unwrap_or_default();

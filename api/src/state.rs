@@ -77,6 +77,9 @@ pub enum StartError {
     /// A training room is opened as a real one, or the other way round.
     #[error("{0}")]
     Sandbox(String),
+    /// The database is an old copy, or belongs to another key.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// The operating system's clock, moved by an offset that only a training room changes.
@@ -166,6 +169,7 @@ impl App {
         let master = SealKey::of_installation(&config.below("keys").join("master.key"))?;
         let post = post(&config)?;
         let store = Store::connect(&config.database()).await?;
+        crate::backup::guard(&store, &master).await?;
         let sandbox = sandbox(&store, mode, &config).await?;
         let clock = Arc::new(MovableClock::default());
         if let Some(offset) = store.meta(CLOCK_OFFSET).await?.and_then(|o| o.parse().ok()).filter(|_| sandbox) {
