@@ -11,7 +11,8 @@ use super::manifest::{FORMAT, FileEntry, Fingerprints, Manifest, TableEntry, pat
 use super::part::{self, Part};
 use super::{BackupError, Progress, running};
 use crate::config::{Config, without_password};
-use chrono::{DateTime, SecondsFormat, Utc};
+use crate::state::CLOCK_OFFSET;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use heyi_engine::store::Store;
 use heyi_engine::store::chains::{Chains, chains_whole};
 use heyi_engine::store::copy::{CopyError, Held, LAST_BACKUP, MOVED_TO, Snapshot, Table};
@@ -105,7 +106,7 @@ fn sqlite_file(url: &str) -> Option<PathBuf> {
 fn place_of(url: &str) -> String {
     match sqlite_file(url) {
         Some(path) => format!("sqlite:{}", std::path::absolute(&path).unwrap_or(path).display()),
-        None => without_password(url.split('?').next().unwrap_or_default()),
+        None => without_password(url).split('?').next().unwrap_or_default().to_owned(),
     }
 }
 
@@ -405,7 +406,9 @@ pub async fn move_to(config: &Config, to: &str, now: DateTime<Utc>, progress: &d
     target.prepare(&migrations).await?;
 
     let source = from.hold().await?;
-    let on_lease = from.letters_on_lease(now).await?;
+    // A training room's clock may stand elsewhere.
+    let offset = from.meta(CLOCK_OFFSET).await?.and_then(|ms| ms.parse().ok()).unwrap_or(0);
+    let on_lease = from.letters_on_lease(now + TimeDelta::milliseconds(offset)).await?;
     if on_lease > 0 {
         return Err(BackupError::Unfit(format!(
             "{on_lease} letter(s) are on their way just now; stop the servers and try again in {LEASE_SECONDS} seconds"

@@ -13,6 +13,7 @@ pub mod manifest;
 mod part;
 pub mod running;
 
+use crate::config::Config;
 use crate::state::StartError;
 use heyi_engine::store::copy::{CopyError, MOVED_TO};
 use heyi_engine::store::seal::SealKey;
@@ -70,21 +71,22 @@ impl Progress for Unseen {
     fn done(&self, _: u64) {}
 }
 
-/// Refuses a database that is no longer this installation's, or whose values another key has sealed.
+/// Refuses a database that is no longer this installation's, or whose values another key has sealed. Asked before a first
+/// start would make keys.
 ///
 /// # Errors
 /// Where the installation has moved to, or which key is needed.
-pub async fn guard(store: &Store, master: &SealKey) -> Result<(), StartError> {
+pub async fn guard(store: &Store, config: &Config) -> Result<(), StartError> {
     if let Some(to) = store.meta(MOVED_TO).await? {
         return Err(StartError::Elsewhere(format!(
             "this installation has moved to {to}: set database_url to it (heyi.toml or HEYI_DATABASE_URL); this database is the old copy"
         )));
     }
-    if store.opens_with(master).await? {
-        Ok(())
-    } else {
-        Err(StartError::Elsewhere(
-            "the values in this database were sealed under another key: put the right one into keys/master.key of the data folder".to_owned(),
-        ))
+    let path = config.below("keys").join("master.key");
+    let master = if path.exists() { Some(SealKey::of_installation(&path)?) } else { None };
+    if store.opens_with(master.as_ref()).await? {
+        return Ok(());
     }
+    let found = if master.is_some() { "that is another key" } else { "there is none" };
+    Err(StartError::Elsewhere(format!("the values in this database were sealed under a key that must lie in {}; {found}", path.display())))
 }

@@ -181,6 +181,9 @@ impl Backup {
 impl Restore {
     /// Runs it.
     pub(super) async fn run(self) -> Outcome {
+        if let Some(missing) = [Some(&self.file), self.keys.as_ref()].into_iter().flatten().find(|path| !path.is_file()) {
+            return Err(Failure::usage(format!("{}: there is no such file", missing.display())));
+        }
         let config = self.place.read(None)?;
         let progress = self.telling.progress();
         let done = carry::restore(&config, &self.file, self.keys.as_deref(), &*progress).await;

@@ -215,6 +215,15 @@ async fn migrations<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
     rows.iter().map(|row| row.try_get_by_index(0)).collect()
 }
 
+/// A whole database takes longer than the limits that a careful server sets for a request.
+async fn without_limits(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DatabaseBackend::Postgres {
+        tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+        tx.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
+    }
+    Ok(())
+}
+
 impl Store {
     /// The migrations that this program knows, in order.
     #[must_use]
@@ -248,13 +257,13 @@ impl Store {
         Ok(migration::Migrator::up(self.db(), None).await?)
     }
 
-    /// Whether the values of this database open with a key. One without cases opens with any.
+    /// Whether the values of this database open with a key, or without any. One without cases always does.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn opens_with(&self, master: &SealKey) -> Result<bool, StoreError> {
+    pub async fn opens_with(&self, master: Option<&SealKey>) -> Result<bool, StoreError> {
         let row = case_key::Entity::find().order_by_asc(case_key::Column::CaseId).one(self.db()).await?;
-        Ok(row.is_none_or(|row| master.unwrap_key(&row.wrapped, &row.case_id).is_ok()))
+        Ok(row.is_none_or(|row| master.is_some_and(|m| m.unwrap_key(&row.wrapped, &row.case_id).is_ok())))
     }
 
     async fn must_be_empty<C: ConnectionTrait>(&self, db: &C) -> Result<(), CopyError> {
@@ -283,6 +292,7 @@ impl Store {
             TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Deferred), ..TransactionOptions::default() }
         };
         let tx = self.db().begin_with_options(options).await?;
+        without_limits(&tx).await?;
         // The moment is that of the first look.
         names(&tx).await?;
         Ok(Snapshot { tx, cursors: AtomicU64::new(0) })
@@ -298,6 +308,7 @@ impl Store {
             let options = TransactionOptions { isolation_level: Some(IsolationLevel::RepeatableRead), ..TransactionOptions::default() };
             let tx = self.db().begin_with_options(options).await?;
             // Before the first look, so that the moment of reading lies behind the last commit of somebody else.
+            without_limits(&tx).await?;
             tx.execute_unprepared(&format!("SET LOCAL lock_timeout = '{HOLD_SECONDS}s'")).await?;
             if !tables.is_empty() {
                 tx.execute_unprepared(&format!("LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "))).await?;
