@@ -1,8 +1,8 @@
-//! A whole database, read and filled as it is: for backups, and for moving from one kind of database to the other.
+//! A whole database, read as it is: for backups, and for moving from one kind of database to the other.
 //!
 //! Tables and columns are asked of the database itself, so that a table which a later migration adds is carried too.
-//! Rows come in the byte order of their primary key on both databases, page by page, out of one snapshot. Not here: how
-//! rows look in a file, and whether a chain holds (`chains`).
+//! Rows come in the byte order of their primary key on both databases, page by page, out of one snapshot. Not here: filling
+//! a database (`fill`), how rows look in a file, and whether a chain holds (`chains`).
 
 use super::rows::case_key;
 use super::seal::SealKey;
@@ -25,12 +25,6 @@ const MIGRATIONS: &str = "seaql_migrations";
 const PAGE_BYTES: u64 = 4 << 20;
 /// Rows of a page, at most.
 const PAGE_ROWS: u64 = 500;
-/// Values bound to one statement at most; SQLite takes 32,766, PostgreSQL 65,535.
-const MOST_VALUES: usize = 30_000;
-/// How long the other writers are waited for before a database is held, in seconds.
-const HOLD_SECONDS: u32 = 10;
-/// Tables to which nothing may be added once the installation lives elsewhere.
-const CLOSED_WHEN_MOVED: [&str; 4] = ["case_row", "event", "letter", "errand"];
 
 /// Why a database cannot be carried.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +99,7 @@ pub struct Table {
 }
 
 impl Table {
-    fn error(&self, problem: impl Into<String>) -> CopyError {
+    pub(super) fn error(&self, problem: impl Into<String>) -> CopyError {
         CopyError::Table { table: self.name.clone(), problem: problem.into() }
     }
 
@@ -141,12 +135,12 @@ pub enum Cell {
 /// The values of a row, in the order of the table's columns.
 pub type Row = Vec<Cell>;
 
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// All tables but the one of the migrations, by name.
-async fn names<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
+pub(super) async fn names<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
     let backend = db.get_database_backend();
     let sql = if backend == DatabaseBackend::Postgres {
         "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
@@ -216,7 +210,7 @@ async fn migrations<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
 }
 
 /// A whole database takes longer than the limits that a careful server sets for a request.
-async fn without_limits(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+pub(super) async fn without_limits(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     if tx.get_database_backend() == DatabaseBackend::Postgres {
         tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
         tx.execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 0").await?;
@@ -266,7 +260,7 @@ impl Store {
         Ok(row.is_none_or(|row| master.is_some_and(|m| m.unwrap_key(&row.wrapped, &row.case_id).is_ok())))
     }
 
-    async fn must_be_empty<C: ConnectionTrait>(&self, db: &C) -> Result<(), CopyError> {
+    pub(super) async fn must_be_empty<C: ConnectionTrait>(&self, db: &C) -> Result<(), CopyError> {
         for table in names(db).await? {
             let count = Statement::from_string(db.get_database_backend(), format!("SELECT COUNT(*) FROM {}", quoted(&table)));
             let rows: i64 = db.query_one_raw(count).await?.map_or(Ok(0), |row| row.try_get_by_index(0))?;
@@ -295,57 +289,27 @@ impl Store {
         without_limits(&tx).await?;
         // The moment is that of the first look.
         names(&tx).await?;
-        Ok(Snapshot { tx, cursors: AtomicU64::new(0) })
-    }
-
-    /// The whole database, held so that nobody else writes until this is committed or dropped.
-    ///
-    /// # Errors
-    /// When others write and do not end in time.
-    pub async fn hold(&self) -> Result<Held, CopyError> {
-        let tx = if self.is_postgres() {
-            let tables: Vec<String> = names(self.db()).await?.iter().map(|t| quoted(t)).collect();
-            let options = TransactionOptions { isolation_level: Some(IsolationLevel::RepeatableRead), ..TransactionOptions::default() };
-            let tx = self.db().begin_with_options(options).await?;
-            // Before the first look, so that the moment of reading lies behind the last commit of somebody else.
-            without_limits(&tx).await?;
-            tx.execute_unprepared(&format!("SET LOCAL lock_timeout = '{HOLD_SECONDS}s'")).await?;
-            if !tables.is_empty() {
-                tx.execute_unprepared(&format!("LOCK TABLE {} IN EXCLUSIVE MODE", tables.join(", "))).await?;
-            }
-            tx
-        } else {
-            let tx = self.begin().await?;
-            tx.execute_unprepared("PRAGMA defer_foreign_keys = ON").await?;
-            tx
-        };
-        Ok(Held(Snapshot { tx, cursors: AtomicU64::new(0) }))
-    }
-
-    /// Holds an empty database, to be filled.
-    ///
-    /// # Errors
-    /// When it is not empty.
-    pub async fn hold_empty(&self) -> Result<Held, CopyError> {
-        let held = self.hold().await?;
-        self.must_be_empty(&held.tx).await?;
-        Ok(held)
+        Ok(Snapshot::new(tx))
     }
 }
 
 /// One moment of a whole database.
 #[derive(Debug)]
 pub struct Snapshot {
-    tx: DatabaseTransaction,
+    pub(super) tx: DatabaseTransaction,
     cursors: AtomicU64,
 }
 
 impl Snapshot {
-    fn backend(&self) -> DatabaseBackend {
+    pub(super) fn new(tx: DatabaseTransaction) -> Self {
+        Self { tx, cursors: AtomicU64::new(0) }
+    }
+
+    pub(super) fn backend(&self) -> DatabaseBackend {
         self.tx.get_database_backend()
     }
 
-    fn postgres(&self) -> bool {
+    pub(super) fn postgres(&self) -> bool {
         self.backend() == DatabaseBackend::Postgres
     }
 
@@ -520,7 +484,7 @@ impl Pages<'_> {
 }
 
 /// A cell as a value of its column; none when it is of another kind.
-fn value(kind: Kind, cell: Cell) -> Option<Value> {
+pub(super) fn value(kind: Kind, cell: Cell) -> Option<Value> {
     Some(match (kind, cell) {
         (Kind::Text, Cell::Text(text)) => Value::from(text),
         (Kind::Whole, Cell::Whole(number)) => Value::from(number),
@@ -532,123 +496,4 @@ fn value(kind: Kind, cell: Cell) -> Option<Value> {
         (Kind::Bytes, Cell::Null) => Value::from(None::<Vec<u8>>),
         _ => return None,
     })
-}
-
-/// A whole database that nobody else writes. Dropped without [`Held::commit`] it is as it was.
-#[derive(Debug)]
-pub struct Held(Snapshot);
-
-impl std::ops::Deref for Held {
-    type Target = Snapshot;
-    fn deref(&self) -> &Snapshot {
-        &self.0
-    }
-}
-
-impl Held {
-    /// Adds rows to a table.
-    ///
-    /// # Errors
-    /// When a row does not fit the table, or the database fails.
-    pub async fn insert(&self, table: &Table, rows: Vec<Row>) -> Result<(), CopyError> {
-        let width = table.columns.len();
-        let names: Vec<String> = table.columns.iter().map(|c| quoted(&c.name)).collect();
-        let most = (MOST_VALUES / width.max(1)).max(1);
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let mut values = Vec::new();
-            let mut groups = Vec::new();
-            for row in rows.by_ref().take(most) {
-                if row.len() != width {
-                    return Err(table.error(format!("a row has {} values, the table {width} columns", row.len())));
-                }
-                let first = values.len() + 1;
-                for (column, cell) in table.columns.iter().zip(row) {
-                    values.push(value(column.kind, cell).ok_or_else(|| table.error(format!("column {} holds another kind of value", column.name)))?);
-                }
-                let place = |n: usize| if self.postgres() { format!("${n}") } else { "?".to_owned() };
-                groups.push(format!("({})", (first..first + width).map(place).collect::<Vec<_>>().join(", ")));
-            }
-            let sql = format!("INSERT INTO {} ({}) VALUES {}", quoted(&table.name), names.join(", "), groups.join(", "));
-            self.0.tx.execute_raw(Statement::from_sql_and_values(self.0.backend(), sql, values)).await?;
-        }
-        Ok(())
-    }
-
-    /// Lets columns that count by themselves go on behind the rows that were added. SQLite does so of itself.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn count_on(&self, table: &Table) -> Result<(), CopyError> {
-        if !self.postgres() {
-            return Ok(());
-        }
-        let sql = "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 \
-                   AND (is_identity = 'YES' OR column_default LIKE 'nextval(%')";
-        let ask = Statement::from_sql_and_values(self.0.backend(), sql, [Value::from(table.name.clone())]);
-        for row in self.0.tx.query_all_raw(ask).await? {
-            let column: String = row.try_get_by_index(0)?;
-            let sql = format!(
-                "SELECT setval(pg_get_serial_sequence($1, $2), GREATEST(COALESCE(MAX({c}), 1), 1), COUNT(*) > 0) FROM {t}",
-                c = quoted(&column),
-                t = quoted(&table.name)
-            );
-            let ask = Statement::from_sql_and_values(self.0.backend(), sql, [Value::from(quoted(&table.name)), Value::from(column)]);
-            self.0.tx.query_one_raw(ask).await?;
-        }
-        Ok(())
-    }
-
-    /// Notes that the installation lives elsewhere from now on. The database itself then refuses every new event and
-    /// letter, so that a program which runs on it still cannot go on with the old copy.
-    ///
-    /// # Arguments
-    /// `to` names the new place, without a password.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn mark_moved(&self, to: &str) -> Result<(), CopyError> {
-        let place = if self.postgres() { ["$1", "$2"] } else { ["?", "?"] };
-        let sql = format!("INSERT INTO meta (\"key\", value) VALUES ({}, {})", place[0], place[1]);
-        let note = Statement::from_sql_and_values(self.0.backend(), sql, [Value::from(MOVED_TO), Value::from(to)]);
-        self.0.tx.execute_raw(note).await?;
-        if self.postgres() {
-            self.0
-                .tx
-                .execute_unprepared(
-                    "CREATE OR REPLACE FUNCTION heyi_moved() RETURNS trigger LANGUAGE plpgsql AS \
-                     $$ BEGIN RAISE EXCEPTION 'this installation has moved'; END $$",
-                )
-                .await?;
-        }
-        let there = names(&self.0.tx).await?;
-        for table in CLOSED_WHEN_MOVED.iter().filter(|t| there.iter().any(|name| name == **t)) {
-            for happening in ["INSERT", "UPDATE", "DELETE"] {
-                let head = format!("CREATE TRIGGER heyi_moved_{table}_{} BEFORE {happening} ON {table}", happening.to_ascii_lowercase());
-                let sql = if self.postgres() {
-                    format!("{head} FOR EACH ROW EXECUTE FUNCTION heyi_moved()")
-                } else {
-                    format!("{head} BEGIN SELECT RAISE(ABORT, 'this installation has moved'); END")
-                };
-                self.0.tx.execute_unprepared(&sql).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Keeps everything that was added.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn commit(self) -> Result<(), CopyError> {
-        Ok(self.0.tx.commit().await?)
-    }
-
-    /// Takes back everything that was added.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn give_up(self) -> Result<(), CopyError> {
-        Ok(self.0.tx.rollback().await?)
-    }
 }

@@ -1,14 +1,15 @@
 //! The database: rows, and nothing that decides.
 //!
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads and
-//! writes a case, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists, `copy` carries a whole
-//! database as it is, `chains` walks every chain. Appending events is private to the engine: only `submit` can change a case.
+//! writes a case, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists, `copy` reads a whole
+//! database as it is, `fill` fills one, `chains` walks every chain. Appending events is private to the engine: only `submit` can change a case.
 
 pub mod accounts;
 pub mod cases;
 pub mod chains;
 pub mod copy;
 pub mod fault;
+pub mod fill;
 pub mod migration;
 pub mod outbox;
 pub mod rows;
