@@ -164,15 +164,25 @@ impl Config {
     }
 }
 
-/// `scheme://user:•••@host`
-fn without_password(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
+/// `scheme://user:***@host`, and no password among the parameters either.
+pub(crate) fn without_password(url: &str) -> String {
+    let from = url.rfind('@').unwrap_or(0);
+    let (place, parameters) = match url[from..].find('?') {
+        Some(at) => (&url[..from + at], Some(&url[from + at + 1..])),
+        None => (url, None),
+    };
+    let shown = match (place.find("://"), place.rfind('@')) {
         (Some(scheme), Some(at)) if at > scheme => {
-            let user = url[scheme + 3..at].split(':').next().unwrap_or_default();
-            format!("{}{user}:***{}", &url[..scheme + 3], &url[at..])
+            let user = place[scheme + 3..at].split(':').next().unwrap_or_default();
+            format!("{}{user}:***{}", &place[..scheme + 3], &place[at..])
         }
-        _ => url.to_owned(),
-    }
+        _ => place.to_owned(),
+    };
+    let hide = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if name.to_ascii_lowercase().contains("password") => format!("{name}=***"),
+        _ => parameter.to_owned(),
+    };
+    parameters.map_or(shown.clone(), |parameters| format!("{shown}?{}", parameters.split('&').map(hide).collect::<Vec<_>>().join("&")))
 }
 
 /// Showing settings needs no more than lines of `key = value`.
@@ -216,6 +226,10 @@ mod tests {
         let config = Config { smtp_url: Some("smtp+starttls://me:secret@host:587".to_owned()), ..Config::default() };
         assert!(!format!("{config:?}").contains("secret"));
         assert!(config.shown().contains("me:***@host"));
+        let url = "postgres://me:secret@host/heyi?sslmode=require&password=secret";
+        assert_eq!(without_password(url), "postgres://me:***@host/heyi?sslmode=require&password=***");
+        // A password may hold the very characters that part a URL, when somebody forgot to encode them.
+        assert!(!without_password("smtp://me:sec?ret@host").contains("ret"));
     }
 
     #[test]

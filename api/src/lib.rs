@@ -2,6 +2,7 @@
 //! roles; those are in the workflow files, and the engine decides by them.
 
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod deliver;

@@ -77,6 +77,9 @@ pub enum StartError {
     /// A training room is opened as a real one, or the other way round.
     #[error("{0}")]
     Sandbox(String),
+    /// The database is an old copy, or belongs to another key.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// The operating system's clock, moved by an offset that only a training room changes.
@@ -162,10 +165,11 @@ impl App {
             None => documents::Templates::embedded(),
         };
         std::fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir.display().to_string()))?;
-        let key = signing_key(&config)?;
-        let master = SealKey::of_installation(&config.below("keys").join("master.key"))?;
         let post = post(&config)?;
         let store = Store::connect(&config.database()).await?;
+        crate::backup::guard(&store, &config).await?;
+        let key = signing_key(&config)?;
+        let master = SealKey::of_installation(&config.below("keys").join("master.key"))?;
         let sandbox = sandbox(&store, mode, &config).await?;
         let clock = Arc::new(MovableClock::default());
         if let Some(offset) = store.meta(CLOCK_OFFSET).await?.and_then(|o| o.parse().ok()).filter(|_| sandbox) {

@@ -96,7 +96,16 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(limits: Limits) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let started = Self::start_in(tempfile::tempdir().expect("a temporary folder"), limits).await;
+        started.clock(START).await;
+        started
+    }
+
+    /// The training room that lies in a folder, with its clock as it stands.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_in(folder: TempDir, limits: Limits) -> Self {
         let config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
         let app = App::open(config, Mode::Sandbox).await.expect("the application opens");
         prepare(&app).await.expect("the training room is prepared");
@@ -107,9 +116,7 @@ impl TestApp {
         let (stop, stopped) = oneshot::channel();
         let server = tokio::spawn(run_with(app.clone(), listener, async { drop(stopped.await) }, limits));
         let client = Client::builder().no_proxy().pool_max_idle_per_host(0).build().expect("a client");
-        let started = Self { app, address, tokens, client, stop: Some(stop), server, folder };
-        started.clock(START).await;
-        started
+        Self { app, address, tokens, client, stop: Some(stop), server, folder }
     }
 
     /// The names of all accounts that have a token.

@@ -2,6 +2,7 @@
 //!
 //! Here: arguments, and what is printed. With `--json` standard output holds the JSON alone; logs go to standard error.
 
+mod backup;
 mod calendar;
 mod check;
 mod demo;
@@ -49,6 +50,12 @@ enum Command {
     /// Manage accounts.
     #[command(subcommand)]
     User(user::User),
+    /// Write an installation into one file, while it is being used. Keys are not in it.
+    Backup(backup::Backup),
+    /// Put a backup into an empty data folder, and its rows into an empty database.
+    Restore(backup::Restore),
+    /// Carry an installation into another database. Files and keys stay in the data folder.
+    Move(backup::Move),
     /// Show the settings in force, without secrets.
     #[command(after_help = "Example:\n  heyi config --data /srv/heyi")]
     Config {
@@ -160,6 +167,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Calendar(args) => args.run(),
         Command::Verify(args) => args.run(),
         Command::User(args) => on_runtime(args.run()),
+        Command::Backup(args) => on_runtime(args.run()),
+        Command::Restore(args) => on_runtime(args.run()),
+        Command::Move(args) => on_runtime(args.run()),
         Command::Config { place, json } => config(&place, json),
         Command::Openapi => crate::rest::openapi().to_pretty_json().map(|text| println!("{text}")).map_err(Failure::from),
         Command::Completions { shell } => {

@@ -27,6 +27,7 @@ impl Serve {
     pub(super) async fn run(self) -> Outcome {
         let config = self.place.read(self.listen)?;
         let app = App::open(config, if self.sandbox { Mode::Sandbox } else { Mode::Real }).await?;
+        let _running = crate::backup::running::serving(&app.config.data_dir)?;
         if self.sandbox {
             sandbox::prepare(&app).await?;
         } else if let Some(weakness) = app.post.weakness() {

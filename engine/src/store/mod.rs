@@ -1,14 +1,18 @@
 //! The database: rows, and nothing that decides.
 //!
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads a case, `decided` turns a
-//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists. Appending events
-//! is private to the engine: only `submit` can change a case.
+//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists,
+//! `copy` reads a whole database as it is, `fill` fills one, `chains` walks every chain. Appending events is private to the engine:
+//! only `submit` can change a case.
 
 pub mod accounts;
 pub(crate) mod batch;
 pub mod cases;
+pub mod chains;
+pub mod copy;
 pub(crate) mod decided;
 pub mod fault;
+pub mod fill;
 pub mod migration;
 pub mod outbox;
 pub mod rows;
@@ -145,6 +149,16 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached, is not durable, or is newer than this program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let store = Self::connect_as_is(url).await?;
+        migration::Migrator::up(&store.db, None).await?;
+        Ok(store)
+    }
+
+    /// Connects and checks as [`Store::connect`] does, and leaves the tables as they are.
+    ///
+    /// # Errors
+    /// As [`Store::connect`].
+    pub async fn connect_as_is(url: &str) -> Result<Self, StoreError> {
         let memory = url.contains(":memory:");
         let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
         let mut options = ConnectOptions::new(url);
@@ -165,7 +179,6 @@ impl Store {
         let store = Self { db };
         store.check_settings(memory).await?;
         store.check_version().await?;
-        migration::Migrator::up(&store.db, None).await?;
         Ok(store)
     }
 

@@ -36,6 +36,12 @@ impl SealKey {
         Self(random())
     }
 
+    /// A key that was kept somewhere else.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The installation's key: read from a file that only its owner may read, made on the first start.
     ///
     /// # Errors
