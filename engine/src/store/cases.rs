@@ -118,7 +118,7 @@ fn untagged(json: &Json) -> Option<Value> {
     Value::from_json(inner, &ty, "").ok()
 }
 
-fn open_value(key: &SealKey, row: &value::Model) -> Result<(ValueId, Value), StoreError> {
+pub(crate) fn open_value(key: &SealKey, row: &value::Model) -> Result<(ValueId, Value), StoreError> {
     let name = format!("{}/{}.{}", row.case_id, row.seq, row.number);
     let bytes = key.open(&row.sealed, &name)?;
     let json: Json = serde_json::from_slice(&bytes).map_err(|e| malformed("case_value", &name, "sealed", e))?;
@@ -237,7 +237,7 @@ pub(crate) async fn write<C: ConnectionTrait>(db: &C, commit: &Commit<'_>) -> Re
     Ok(row)
 }
 
-fn summary(commit: &Commit<'_>, head: String) -> case::Model {
+pub(crate) fn summary(commit: &Commit<'_>, head: String) -> case::Model {
     let Commit { decision, consequences, rules, .. } = commit;
     let case = &decision.case;
     let under = rules.under();
