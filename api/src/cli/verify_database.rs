@@ -95,7 +95,7 @@ fn tell(report: &Report, language: Language, path: &Path) {
     let Report { cases, events, values, files, checkpoints, since, .. } = report;
     let counted = match language {
         Language::Chinese => format!("已核对案件 {cases} 件、事件 {events} 条、数据 {values} 项、文件 {files} 份。"),
-        Language::English => format!("Looked at {cases} cases, {events} events, {values} values and {files} files."),
+        Language::English => format!("Looked at everything: cases {cases}, events {events}, values {values}, files {files}."),
     };
     println!("{counted}");
     let at = report.last_checkpoint.as_deref().unwrap_or_default();
@@ -104,15 +104,15 @@ fn tell(report: &Report, language: Language, path: &Path) {
             format!("已对照 {} 中的签名检查点 {lines} 个，最近一个为 {at}；此后有变动的案件 {since} 件，仅以各自的哈希链为凭。", path.display())
         }
         (Some(lines), Language::English) => format!(
-            "Held against {lines} signed checkpoints in {}, the last of {at}; {since} cases have changed since and rest on their chain alone.",
+            "Held against the signed checkpoints in {} ({lines}, the last of {at}). Cases changed since, which rest on their chain alone: {since}.",
             path.display()
         ),
         (None, Language::Chinese) => format!(
             "没有检查点文件可供对照，只用了数据库内的 {checkpoints} 个检查点：连同检查点一起被截短或重写的数据库无法查出。请用 --checkpoints 指定另存的文件。"
         ),
         (None, Language::English) => format!(
-            "There was no file of checkpoints, only the {checkpoints} in the database: one that was cut back together with them would not be found. \
-             Name a file that was kept elsewhere with --checkpoints FILE."
+            "There was no file of checkpoints to hold it against, only what the database itself holds ({checkpoints}): a database that was cut back together \
+             with them would not be found. Name a file that was kept elsewhere with --checkpoints FILE."
         ),
     };
     println!("{witnessed}");
@@ -123,7 +123,7 @@ fn tell(report: &Report, language: Language, path: &Path) {
         (true, true, Language::English) => "Whole: everything is as it was written, and every history, replayed, leads to what is stored.".to_owned(),
         (true, false, Language::English) => "Whole: everything is as it was written.".to_owned(),
         (false, _, Language::Chinese) => format!("不完好：发现 {found} 处与写入时不一致。"),
-        (false, _, Language::English) => format!("NOT whole: {found} places are not as they were written."),
+        (false, _, Language::English) => format!("NOT whole. Places that are not as they were written: {found}."),
     };
     println!("{verdict}");
 }

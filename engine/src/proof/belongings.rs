@@ -120,7 +120,11 @@ impl<C: ConnectionTrait> Look<'_, C> {
         }
         let ids =
             file::Entity::find().select_only().column(file::Column::Id).filter(file::Column::CaseId.eq(self.case)).order_by_asc(file::Column::Id);
-        for id in ids.into_tuple::<String>().all(self.db).await? {
+        for id in rows::texts(self.db, ids, "id").await? {
+            let Some(id) = id else {
+                found.found(Fault::Unreadable, None, "file", None);
+                continue;
+            };
             let Some((event, sha256, size, media_type)) = told.remove(&id) else {
                 if self.chain.broken_at.is_none() {
                     found.found(Fault::Unexplained, None, "file", id);
@@ -264,7 +268,11 @@ impl<C: ConnectionTrait> Look<'_, C> {
         let last = signed(self.chain.events.len() as u64);
         let beyond = |seq: i64| self.chain.broken_at.is_none() && seq > last;
         let ids = export::Entity::find().select_only().column(export::Column::Id).filter(export::Column::CaseId.eq(self.case));
-        for id in ids.order_by_asc(export::Column::Id).into_tuple::<String>().all(self.db).await? {
+        for id in rows::texts(self.db, ids.order_by_asc(export::Column::Id), "id").await? {
+            let Some(id) = id else {
+                found.found(Fault::Unreadable, None, "export", None);
+                continue;
+            };
             let query = export::Entity::find_by_id((self.case.to_owned(), id.clone()));
             let Some(Ok(row)) = rows::all(self.db, query).await?.pop() else {
                 found.found(Fault::Unreadable, None, "export", id);

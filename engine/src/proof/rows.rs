@@ -20,3 +20,9 @@ pub(super) fn text(row: &QueryResult, column: &str) -> Option<String> {
 pub(super) fn number(row: &QueryResult, column: &str) -> Option<i64> {
     row.try_get::<i64>("", column).ok()
 }
+
+/// One text column of a query's rows; none where it cannot be read.
+pub(super) async fn texts<E: EntityTrait, C: ConnectionTrait>(db: &C, query: Select<E>, column: &str) -> Result<Vec<Option<String>>, DbErr> {
+    let rows = db.query_all_raw(query.build(db.get_database_backend())).await?;
+    Ok(rows.iter().map(|row| text(row, column)).collect())
+}

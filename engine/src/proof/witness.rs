@@ -48,6 +48,7 @@ pub(super) fn lines(ask: &mut Ask<'_>, report: &mut Report) -> Result<Lines, Sto
             None => report.found(Fault::Checkpoint, "checkpoints.jsonl", at),
             Some(read) if !is_signed(ask, &read) => report.found(Fault::Signature, "checkpoints.jsonl", at),
             Some(read) => {
+                report.last_checkpoint = Some(read.at);
                 if out.insert(read.size, line.clone()).is_some_and(|other| other != line) {
                     report.found(Fault::Checkpoint, "checkpoints.jsonl", at);
                 }
@@ -64,7 +65,7 @@ fn is_signed(ask: &Ask<'_>, checkpoint: &log::Checkpoint) -> bool {
 
 /// Looks at the log.
 pub(super) async fn look<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: Lines, report: &mut Report) -> Result<(), StoreError> {
-    let mut claims = stored(db, ask, &lines, report).await?;
+    let (mut claims, covered) = stored(db, ask, &lines, report).await?;
     claims.extend(
         lines.iter().filter_map(|(size, line)| Some(Claim { size: *size, root: log::Checkpoint::read(line)?.root, table: "checkpoints.jsonl" })),
     );
@@ -92,6 +93,10 @@ pub(super) async fn look<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: Lines
         after = last;
     }
     report.logged = tree.size();
+    // Leaves are written with their checkpoint, or not at all.
+    if tree.size() > covered {
+        report.found(Fault::Log, "log_leaf", covered.to_string());
+    }
     for claim in claims {
         if !judged.contains(&claim.table) {
             judged.push(claim.table);
@@ -102,7 +107,10 @@ pub(super) async fn look<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: Lines
 }
 
 /// The checkpoints in the database: signed, following from each other, and those of the file among them.
-async fn stored<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: &Lines, report: &mut Report) -> Result<Vec<Claim>, StoreError> {
+///
+/// # Returns
+/// What they claim, and how many leaves the last one covers.
+async fn stored<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: &Lines, report: &mut Report) -> Result<(Vec<Claim>, u64), StoreError> {
     let mut out = Vec::new();
     let mut unseen: Vec<u64> = Vec::new();
     let mut expected = lines.iter().peekable();
@@ -150,7 +158,7 @@ async fn stored<C: ConnectionTrait>(db: &C, ask: &Ask<'_>, lines: &Lines, report
     for size in unseen {
         report.found(Fault::Missing, "checkpoint", size.to_string());
     }
-    Ok(out)
+    Ok((out, u64::try_from(after).unwrap_or(0)))
 }
 
 /// Leaves with the hash of the event that each names.
