@@ -29,11 +29,29 @@ pub struct Config {
     pub templates: Option<PathBuf>,
     /// The address that letters come from.
     pub mail_from: String,
+    /// Who is sent every signed checkpoint, to keep it where nobody of the installation can change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint_mail: Option<CheckpointMail>,
     /// The committee.
     pub committee: CommitteeConfig,
     /// The committee's own parameters, by workflow.
     #[serde(default)]
     pub policy: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A keeper of checkpoints.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckpointMail {
+    /// The mail address.
+    pub to: String,
+    /// The language of the mail: `zh-CN` or `en`.
+    #[serde(default = "chinese")]
+    pub language: String,
+}
+
+fn chinese() -> String {
+    "zh-CN".to_owned()
 }
 
 /// The committee, as letters and documents name it.
@@ -59,6 +77,7 @@ impl Default for Config {
             workflows: None,
             templates: None,
             mail_from: "office@committee.example".to_owned(),
+            checkpoint_mail: None,
             committee: CommitteeConfig {
                 name: name.iter().map(|(l, n)| ((*l).to_owned(), (*n).to_owned())).collect(),
                 phone: "0000-0000000".to_owned(),

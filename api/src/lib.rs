@@ -11,6 +11,7 @@ pub mod error;
 pub mod forms;
 pub mod mail;
 pub mod package;
+pub mod proofs;
 pub mod rest;
 pub mod sandbox;
 pub mod server;

@@ -4,6 +4,7 @@
 //! background worker that starts and stops with the server. Not here: routes (`rest`), signals (the command).
 
 use crate::deliver;
+use crate::proofs;
 use crate::rest;
 use crate::state::App;
 use crate::words::Words;
@@ -73,7 +74,8 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let words = Words::load(app.config.template_folder()).map_err(|mistakes| io::Error::other(mistakes.join("\n")))?;
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
-    let workers = tokio::spawn(deliver::run(app, stopped));
+    let workers = tokio::spawn(deliver::run(app.clone(), stopped.clone()));
+    let hourly = tokio::spawn(proofs::run(app.clone(), stopped));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut builder = http1::Builder::new();
@@ -113,7 +115,10 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let _ = stop_workers.send(true);
     let finish = async {
         connections.shutdown().await;
-        workers.await
+        let ended = workers.await.and(hourly.await);
+        // What was committed since the last hour is under a checkpoint before the end.
+        proofs::take_and_log(&app).await;
+        ended
     };
     match timeout(limits.stop, finish).await {
         Ok(Ok(())) => tracing::info!("stopped; nothing was in flight any more"),

@@ -12,6 +12,9 @@ pub mod guard;
 pub mod ids;
 #[cfg(feature = "store")]
 pub mod library;
+pub mod merkle;
+#[cfg(feature = "store")]
+pub mod proof;
 pub mod scenario;
 #[cfg(feature = "store")]
 pub mod store;

@@ -10,7 +10,7 @@ use super::{Failure, Language, Outcome, Place};
 use crate::package::Recipient;
 use crate::state::{App, Mode, StartError};
 use crate::words::Words;
-use crate::{deliver, forms, sandbox};
+use crate::{deliver, forms, proofs, sandbox};
 use chrono::{DateTime, FixedOffset};
 use clap::Args;
 use heyi_engine::case::clock::Run;
@@ -88,6 +88,7 @@ impl Demo {
             failures.extend(self.play(&app, play, &accounts, language, &bar).await?);
         }
         bar.finish_and_clear();
+        proofs::take(&app).await?;
         ending(&app, language)?;
         if failures.is_empty() { Ok(()) } else { Err(Failure::negative(format!("not as the scenarios expect:\n{}", failures.join("\n")))) }
     }
@@ -284,6 +285,7 @@ fn ending(app: &App, language: Language) -> Outcome {
         .count();
     println!("  {}  ({mails} {})", app.config.below("mail").join("*.eml").display(), language.pick("封信", "letters"));
     println!("  {}", app.config.below("public-key.pem").display());
+    println!("  {}", proofs::file(&app.config).display());
     println!("\n{}", language.pick("下一步：", "Next:"));
     let package = std::fs::read_dir(app.config.below("exports"))
         .into_iter()
@@ -294,6 +296,7 @@ fn ending(app: &App, language: Language) -> Outcome {
     if let Some(package) = package {
         println!("  heyi verify {} --key {}", package.display(), app.config.below("public-key.pem").display());
     }
+    println!("  heyi verify --database --replay --data {dir}");
     println!("  heyi serve --sandbox --data {dir}");
     Ok(())
 }

@@ -12,6 +12,7 @@ mod serve;
 mod story;
 mod user;
 mod verify;
+mod verify_database;
 mod workflow;
 
 use crate::config::{Config, Flags};
@@ -45,7 +46,7 @@ enum Command {
     /// Count working days and deadlines, and say why.
     #[command(subcommand)]
     Calendar(calendar::Calendar),
-    /// Check a package that a committee handed over. Needs no server and no data folder.
+    /// Check a package that a committee handed over (needs no server and no data folder), or a whole database.
     Verify(verify::Verify),
     /// Manage accounts.
     #[command(subcommand)]

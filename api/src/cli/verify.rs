@@ -1,6 +1,6 @@
-//! `heyi verify`: is this package what the committee signed?
+//! `heyi verify`: is this package what the committee signed? With `--database`, see `verify_database`.
 
-use super::{Failure, Outcome};
+use super::{Failure, Language, Outcome, Place};
 use crate::package::{PublicKey, verify};
 use clap::Args;
 use std::path::PathBuf;
@@ -8,31 +8,50 @@ use std::path::PathBuf;
 /// The largest package that is read, in bytes.
 const MAX_PACKAGE_BYTES: u64 = 128 << 20;
 
-/// Check a package.
+/// Check a package, or a whole database.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  heyi verify agreement-court.zip\n  heyi verify agreement-court.zip --key public-key.pem\n\nWithout --key the package proves only that it is whole; with --key also who signed it."
+    after_help = "Examples:\n  heyi verify agreement-court.zip\n  heyi verify agreement-court.zip --key public-key.pem\n  heyi verify --database --replay --data /srv/heyi\n  heyi verify --database --data /srv/heyi --checkpoints kept-elsewhere.jsonl --key public-key.pem\n\nWithout --key a package proves only that it is whole; with --key also who signed it.\nA database proves by its chains that no case was edited; that none was cut short or written anew is proved by\ncheckpoints and a key that were kept where nobody who could change the database could change them too."
 )]
 pub struct Verify {
     /// The package.
-    bundle: PathBuf,
-    /// The signer's public key, as PEM; any other signer is refused.
+    #[arg(required_unless_present = "database", conflicts_with = "database")]
+    bundle: Option<PathBuf>,
+    /// The signer's public key, as PEM; any other signer is refused. For a database, the data folder's own when left out.
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    /// Check every case of an installation's database.
+    #[arg(long)]
+    database: bool,
+    /// Fold every history and compare what follows from it with what is stored.
+    #[arg(long, requires = "database")]
+    pub(super) replay: bool,
+    /// Checkpoints that were kept, one JSON line each; those in the data folder when left out.
+    #[arg(long, value_name = "FILE", requires = "database")]
+    pub(super) checkpoints: Option<PathBuf>,
+    /// The language of what is told about a database; the terminal's when left out.
+    #[arg(long, requires = "database")]
+    pub(super) language: Option<Language>,
     /// JSON alone on standard output.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) place: Place,
 }
 
 impl Verify {
     /// Runs it.
     pub(super) fn run(self) -> Outcome {
-        let named = |path: &PathBuf, error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
-        let size = std::fs::metadata(&self.bundle).map_err(|e| named(&self.bundle, &e))?.len();
-        if size > MAX_PACKAGE_BYTES {
-            return Err(Failure::negative(format!("{}: larger than {MAX_PACKAGE_BYTES} bytes, so it is no package of Heyi", self.bundle.display())));
+        let Some(bundle) = self.bundle.clone() else { return super::on_runtime(self.run_database()) };
+        if self.place.data.is_some() || self.place.config.is_some() {
+            return Err(Failure::usage("a package needs no data folder; to check a database, write heyi verify --database"));
         }
-        let bytes = std::fs::read(&self.bundle).map_err(|e| named(&self.bundle, &e))?;
+        let named = |path: &PathBuf, error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", path.display()));
+        let size = std::fs::metadata(&bundle).map_err(|e| named(&bundle, &e))?.len();
+        if size > MAX_PACKAGE_BYTES {
+            return Err(Failure::negative(format!("{}: larger than {MAX_PACKAGE_BYTES} bytes, so it is no package of Heyi", bundle.display())));
+        }
+        let bytes = std::fs::read(&bundle).map_err(|e| named(&bundle, &e))?;
         let expected = match &self.key {
             Some(path) => Some(PublicKey::load(path).map_err(|e| named(path, &e))?),
             None => None,

@@ -31,7 +31,7 @@ pub enum KeyError {
     File(#[from] io::Error),
 }
 
-/// The key that signs packages. It is wiped from memory when dropped, and `{:?}` shows its fingerprint only.
+/// The key that signs packages and checkpoints. It is wiped from memory when dropped, and `{:?}` shows its fingerprint only.
 pub struct PrivateKey(SigningKey);
 
 /// The key that checks them.
@@ -83,7 +83,8 @@ impl PrivateKey {
         PublicKey::new(self.0.verifying_key())
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; 64] {
+    /// Signs bytes.
+    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.0.sign(message).to_bytes()
     }
 }
@@ -131,7 +132,7 @@ impl PublicKey {
     }
 
     /// Strict: one message has one valid signature under one key.
-    pub(super) fn accepts(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+    pub fn accepts(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.key.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
 }

@@ -125,7 +125,7 @@ fn untagged(json: &Json) -> Option<Value> {
     Value::from_json(inner, &ty, "").ok()
 }
 
-fn open_value(key: &SealKey, row: &value::Model) -> Result<(ValueId, Value), StoreError> {
+pub(crate) fn open_value(key: &SealKey, row: &value::Model) -> Result<(ValueId, Value), StoreError> {
     let name = format!("{}/{}.{}", row.case_id, row.seq, row.number);
     let bytes = key.open(&row.sealed, &name)?;
     let json: Json = serde_json::from_slice(&bytes).map_err(|e| malformed("case_value", &name, "sealed", e))?;

@@ -8,7 +8,7 @@ use super::{StoreError, ms};
 use crate::case::consequences::{Consequences, Notice, WorkItem};
 use crate::case::decide::Decision;
 use crate::case::event::{Event, What, Who};
-use crate::case::{Rules, clock, sha256};
+use crate::case::{Case, Rules, clock, sha256};
 use crate::ids::{AccountId, CaseId};
 use crate::value::Value;
 use chrono::{DateTime, FixedOffset};
@@ -53,7 +53,7 @@ impl Batch {
         if before.is_none() {
             self.keys.push(&(&id, hex(&commit.master.wrap(commit.key, &id))));
         }
-        let row = summary(&commit, head);
+        let row = summary(commit.rules, commit.id, &commit.decision.case, commit.consequences, head, commit.now);
         self.cases.insert(id.clone(), row.clone());
         let none = Derived::default();
         let stored = before.map_or(&none, |loaded| &loaded.derived);
@@ -111,9 +111,15 @@ fn changes<K: Ord, R: Clone + PartialEq>(
     }
 }
 
-fn summary(commit: &Commit<'_>, head: String) -> case::Model {
-    let Commit { decision, consequences, rules, .. } = commit;
-    let case = &decision.case;
+/// A case in one row.
+pub(crate) fn summary(
+    rules: Rules<'_>,
+    id: CaseId,
+    case: &Case,
+    consequences: &Consequences,
+    head: String,
+    now: DateTime<FixedOffset>,
+) -> case::Model {
     let under = rules.under();
     let open = case.is_open();
     let due = consequences.deadlines.iter().filter(|r| !r.fired).filter_map(clock::Run::due_at).min();
@@ -123,7 +129,7 @@ fn summary(commit: &Commit<'_>, head: String) -> case::Model {
     });
     let assignee = rules.definition.file.seats.keys().find_map(|seat| case.holder(seat, None));
     case::Model {
-        id: commit.id.to_string(),
+        id: id.to_string(),
         workflow: case.workflow.clone(),
         definition: under.definition,
         policy: under.policy,
@@ -135,7 +141,7 @@ fn summary(commit: &Commit<'_>, head: String) -> case::Model {
         is_open: open,
         assignee: assignee.map(|a: AccountId| a.to_string()),
         opened_at: case.opened_at.map_or(0, |at| ms(at.to_utc())),
-        updated_at: ms(commit.now.to_utc()),
+        updated_at: ms(now.to_utc()),
         due_at: due.filter(|_| open).map_or(NO_DUE, ms),
         // An ended case may still be waked: by a deadline that lives in a final state.
         acts_at: wakes.min().map(ms),

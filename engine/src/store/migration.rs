@@ -10,7 +10,7 @@ pub struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(First), Box::new(Errands), Box::new(Guard)]
+        vec![Box::new(First), Box::new(Errands), Box::new(Checkpoints), Box::new(Guard)]
     }
 }
 
@@ -95,6 +95,32 @@ impl MigrationTrait for Errands {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         create(manager, ERRANDS).await
+    }
+}
+
+struct Checkpoints;
+
+impl MigrationName for Checkpoints {
+    fn name(&self) -> &'static str {
+        "m0003_checkpoints"
+    }
+}
+
+/// The log over all cases, and its signed checkpoints.
+const CHECKPOINTS: &[&str] = &[
+    "CREATE TABLE log_leaf (number BIGINT PRIMARY KEY, case_id TEXT NOT NULL, version BIGINT NOT NULL, head TEXT NOT NULL, \
+     UNIQUE (case_id, version))",
+    "CREATE TABLE checkpoint (size BIGINT PRIMARY KEY, peaks TEXT NOT NULL, line TEXT NOT NULL)",
+];
+
+#[async_trait::async_trait]
+impl MigrationTrait for Checkpoints {
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        create(manager, CHECKPOINTS).await
     }
 }
 

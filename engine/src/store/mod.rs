@@ -79,6 +79,12 @@ pub enum StoreError {
         /// A migration that this program does not know.
         newer: String,
     },
+    /// The database was written by an older program, and is only looked at.
+    #[error("this database was written by an older Heyi (it lacks {older}): start `heyi serve` once, which brings it up to date")]
+    Older {
+        /// A migration that it lacks.
+        older: String,
+    },
     /// Files of the installation.
     #[error("{what}: {error}")]
     File {
@@ -180,6 +186,26 @@ impl Store {
         store.check_settings(memory).await?;
         store.check_version().await?;
         Ok(store)
+    }
+
+    /// Connects to a database that is there, to look at it: nothing is made, brought up to date or written.
+    ///
+    /// # Errors
+    /// When there is none, or it is older or newer than this program.
+    pub async fn look(url: &str) -> Result<Self, StoreError> {
+        let url = if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode=rw") } else { url.to_owned() };
+        let mut options = ConnectOptions::new(url);
+        options.max_connections(POOL_MAX).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
+        options.map_sqlx_sqlite_opts(|o| o.busy_timeout(Duration::from_secs(BUSY_SECONDS)).pragma("query_only", "ON"));
+        let store = Self { db: Database::connect(options).await? };
+        store.check_version().await?;
+        let statement = Statement::from_string(store.db.get_database_backend(), "SELECT version FROM seaql_migrations".to_owned());
+        let rows = store.db.query_all_raw(statement).await.unwrap_or_default();
+        let applied: Vec<String> = rows.iter().filter_map(|row| row.try_get_by_index(0).ok()).collect();
+        match migration::Migrator::migrations().iter().find(|m| !applied.iter().any(|name| name == m.name())) {
+            Some(lacking) => Err(StoreError::Older { older: lacking.name().to_owned() }),
+            None => Ok(store),
+        }
     }
 
     /// The pool, for reading.
