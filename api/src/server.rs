@@ -4,7 +4,9 @@
 //! background worker that starts and stops with the server. Not here: routes (`rest`), signals (the command).
 
 use crate::deliver;
+use crate::measure;
 use crate::rest;
+use crate::stall::Patient;
 use crate::state::App;
 use crate::words::Words;
 use axum::extract::Request;
@@ -28,10 +30,16 @@ pub struct Limits {
     pub header: Duration,
     /// How long a body may take.
     pub body: Duration,
+    /// How long a body may pause.
+    pub pause: Duration,
+    /// How long nothing of an answer may be taken by who asked for it.
+    pub write: Duration,
     /// How long an answer may take. What was begun goes on.
     pub handler: Duration,
     /// How long requests in flight may go on after the stop.
     pub stop: Duration,
+    /// How long the workers may give no sign of life before the server is not ready. A letter may take them a minute and a half.
+    pub worker_silence: Duration,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
     /// The largest JSON body, in bytes.
@@ -45,8 +53,11 @@ impl Default for Limits {
         Self {
             header: Duration::from_secs(10),
             body: Duration::from_secs(25),
+            pause: Duration::from_secs(10),
+            write: Duration::from_secs(30),
             handler: Duration::from_secs(30),
             stop: Duration::from_secs(8),
+            worker_silence: Duration::from_secs(300),
             connections: 1024,
             json_bytes: 1024 * 1024,
             file_bytes: 12 * 1024 * 1024,
@@ -71,6 +82,7 @@ pub async fn run(app: App, listener: TcpListener, stop: impl Future<Output = ()>
 /// When the texts are wrong: each mistake, with file and key.
 pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static, limits: Limits) -> io::Result<()> {
     let words = Words::load(app.config.template_folder()).map_err(|mistakes| io::Error::other(mistakes.join("\n")))?;
+    measure::start();
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
     let workers = tokio::spawn(deliver::run(app, stopped));
@@ -100,7 +112,7 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
             tracing::debug!(%error, "a connection keeps its delay");
         }
         let service = router.clone().map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, limits.write)), TowerToHyperService::new(service));
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -12,6 +12,8 @@ pub mod guard;
 pub mod ids;
 #[cfg(feature = "store")]
 pub mod library;
+#[cfg(feature = "store")]
+pub mod measures;
 pub mod scenario;
 #[cfg(feature = "store")]
 pub mod store;

@@ -27,6 +27,7 @@ use sea_orm::{ActiveValue::Set, DatabaseTransaction, EntityTrait};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
+use tracing::Instrument as _;
 
 /// Folded cases that are held in memory.
 const CACHED_CASES: usize = 256;
@@ -208,7 +209,7 @@ impl Engine {
     pub async fn submit(&self, request: Request) -> Result<Committed, SubmitError> {
         let engine = self.clone();
         // A dropped request must not tear a transaction out of a pooled connection.
-        match tokio::spawn(async move { engine.run(request).await }).await {
+        match tokio::spawn(async move { engine.run(request).await }.in_current_span()).await {
             Ok(result) => result,
             Err(error) => Err(SubmitError::Broken(error.to_string())),
         }

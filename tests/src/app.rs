@@ -96,8 +96,17 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(limits: Limits) -> Self {
+        Self::start_as(limits, |_| {}).await
+    }
+
+    /// A fresh training room with limits and settings of one's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_as(limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        let mut config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        settings(&mut config);
         let app = App::open(config, Mode::Sandbox).await.expect("the application opens");
         prepare(&app).await.expect("the training room is prepared");
         let tokens = std::fs::read(folder.path().join(TOKENS_FILE)).expect("the tokens are there before anybody can ask");

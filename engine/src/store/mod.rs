@@ -1,14 +1,17 @@
 //! The database: rows, and nothing that decides.
 //!
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads and
-//! writes a case, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists. Appending events
+//! writes a case, `outbox` leases letters, `returned` marks those that came
+//! back, `accounts` keeps who may log in, `views` answers lists, `health` says how the database fares. Appending events
 //! is private to the engine: only `submit` can change a case.
 
 pub mod accounts;
 pub mod cases;
 pub mod fault;
+pub mod health;
 pub mod migration;
 pub mod outbox;
+pub mod returned;
 pub mod rows;
 pub mod seal;
 pub mod views;
@@ -22,6 +25,8 @@ use std::time::Duration;
 
 /// How long a statement waits for another writer before it gives up.
 const BUSY_SECONDS: u64 = 10;
+/// How long a statement may run at a PostgreSQL server, and how long a transaction may stand open in silence.
+const SERVER_SECONDS: u64 = 60;
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
 
@@ -97,8 +102,27 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached, is not durable, or is newer than this program.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let store = Self::open(url, "rwc").await?;
+        if let Some(weak) = store.durability().await?.into_iter().find(|setting| !setting.is_fine()) {
+            return Err(StoreError::Setting { setting: weak.name, found: weak.found, wanted: weak.wanted });
+        }
+        store.check_version().await?;
+        migration::Migrator::up(&store.db, None).await?;
+        Ok(store)
+    }
+
+    /// Connects to a database that is there, and leaves it as it is: for looking at one that may not be in order.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn look(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, "rw").await
+    }
+
+    /// Connects. `mode` is SQLite's: whether a missing file is made.
+    async fn open(url: &str, mode: &str) -> Result<Self, StoreError> {
         let memory = url.contains(":memory:");
-        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
+        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode={mode}") } else { url.to_owned() };
         let mut options = ConnectOptions::new(url);
         options.max_connections(if memory { 1 } else { POOL_MAX }).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
         if memory {
@@ -111,12 +135,10 @@ impl Store {
                 .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                 .foreign_keys(true)
         });
-        let db = Database::connect(options).await?;
-        let store = Self { db };
-        store.check_settings(memory).await?;
-        store.check_version().await?;
-        migration::Migrator::up(&store.db, None).await?;
-        Ok(store)
+        // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
+        let limit = format!("{SERVER_SECONDS}s");
+        options.map_sqlx_postgres_opts(move |o| o.options([("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]));
+        Ok(Self { db: Database::connect(options).await? })
     }
 
     /// The pool, for reading.
@@ -148,28 +170,6 @@ impl Store {
             return Ok(text);
         }
         Ok(row.try_get_by_index::<i64>(0).map(|n| n.to_string()).or_else(|_| row.try_get_by_index::<i32>(0).map(|n| n.to_string()))?)
-    }
-
-    async fn check_settings(&self, memory: bool) -> Result<(), StoreError> {
-        let checks: &[(&str, &'static str, &'static str)] = if self.is_postgres() {
-            &[("SHOW synchronous_commit", "synchronous_commit", "on"), ("SHOW fsync", "fsync", "on")]
-        } else if memory {
-            &[]
-        } else {
-            &[
-                ("PRAGMA journal_mode", "journal_mode", "wal"),
-                ("PRAGMA synchronous", "synchronous", "2"),
-                ("PRAGMA foreign_keys", "foreign_keys", "1"),
-            ]
-        };
-        for (sql, setting, wanted) in checks {
-            let found = self.setting(sql).await?;
-            let stronger = *setting == "synchronous_commit" && matches!(found.as_str(), "remote_write" | "remote_apply");
-            if found != *wanted && !stronger {
-                return Err(StoreError::Setting { setting, found, wanted });
-            }
-        }
-        Ok(())
     }
 
     /// Refuses a database that knows migrations of which this program has never heard.
