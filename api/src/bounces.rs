@@ -5,7 +5,7 @@
 //! moved away when it is done, `done/` or `unread/`; read twice, it changes nothing. Whoever fills the folder writes a
 //! file beside it and renames it into place. No log line here names a file, as its name may hold an address.
 
-use crate::mail::{Fate, Report, read_report, REPORT_HEAD_MAX_BYTES};
+use crate::mail::{Fate, REPORT_HEAD_MAX_BYTES, Report, read_report};
 use crate::state::{App, engine_account};
 use heyi_engine::case::decide::Command;
 use heyi_engine::ids::CaseId;

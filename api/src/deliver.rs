@@ -3,6 +3,7 @@
 
 use crate::bounces;
 use crate::mail::{Failure, Invitation, Mail};
+use crate::measure;
 use crate::state::{App, engine_account};
 use crate::templates::{NoticeView, Recipient, Rendered};
 use heyi_engine::case::consequences::{Errand, Notice};
@@ -230,7 +231,7 @@ pub async fn drain(app: &App) -> Result<(usize, usize), SubmitError> {
 pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
     loop {
         app.pulse.beat();
-        metrics::counter!(measures::WORKER_ROUNDS).increment(1);
+        measure::round();
         if let Err(error) = drain(&app).await {
             tracing::error!(%error, "the workers could not read the database; they try again");
         }

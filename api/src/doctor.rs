@@ -121,9 +121,17 @@ async fn clock(looked: &mut Looked) {
     let (wall, steady) = (Utc::now(), Instant::now());
     tokio::time::sleep(CLOCKS).await;
     let apart = drift_ms(Utc::now() - wall, steady.elapsed());
-    let said = looked.pick(format!("{}；与单调时钟相差 {apart} 毫秒", wall.to_rfc3339()), format!("{}; {apart} ms off the steady clock", wall.to_rfc3339()));
+    let said =
+        looked.pick(format!("{}；与单调时钟相差 {apart} 毫秒", wall.to_rfc3339()), format!("{}; {apart} ms off the steady clock", wall.to_rfc3339()));
     let fine = apart.abs() <= CLOCK_TOLERANCE_MS;
-    looked.judge("clock", fine, State::Wrong, said, "有程序在调整系统时间：请检查时间同步服务", "something moves the clock: look at the time service");
+    looked.judge(
+        "clock",
+        fine,
+        State::Wrong,
+        said,
+        "有程序在调整系统时间：请检查时间同步服务",
+        "something moves the clock: look at the time service",
+    );
 }
 
 /// How far the wall's clock and the steady one part, in milliseconds.
@@ -150,7 +158,10 @@ async fn database(looked: &mut Looked, config: &Config) -> Option<Store> {
             let said = all.iter().map(|s| format!("{} = {}", s.name, s.found)).collect::<Vec<_>>().join(", ");
             let weak = all.iter().find(|s| !s.is_fine()).map(|s| (s.name, s.wanted));
             let (name, wanted) = weak.unwrap_or_default();
-            let advice = looked.pick(format!("请将 {name} 设为 {wanted}，否则断电会丢失已确认的内容"), format!("set {name} to {wanted}; else a power cut loses what was acknowledged"));
+            let advice = looked.pick(
+                format!("请将 {name} 设为 {wanted}，否则断电会丢失已确认的内容"),
+                format!("set {name} to {wanted}; else a power cut loses what was acknowledged"),
+            );
             looked.add("database", if weak.is_none() { State::Fine } else { State::Wrong }, format!("{shown}; {said}"), Some(advice));
         }
         Err(error) => looked.add("database", State::Wrong, format!("{shown}: {error}"), None),
@@ -168,7 +179,14 @@ async fn database(looked: &mut Looked, config: &Config) -> Option<Store> {
             Some(store)
         }
         Err(_) => {
-            looked.judge("schema", false, State::Wrong, String::new(), "数据库中没有表：请先运行 heyi serve", "there are no tables: run heyi serve once");
+            looked.judge(
+                "schema",
+                false,
+                State::Wrong,
+                String::new(),
+                "数据库中没有表：请先运行 heyi serve",
+                "there are no tables: run heyi serve once",
+            );
             None
         }
     }
@@ -186,7 +204,10 @@ async fn contents(looked: &mut Looked, store: &Store) {
     if let Some(newest) = figures.last_written.map(from_ms) {
         let fine = newest - now <= Duration::milliseconds(CLOCK_TOLERANCE_MS);
         let said = looked.pick(format!("最近一次登记 {}", newest.to_rfc3339()), format!("last entry {}", newest.to_rfc3339()));
-        let (zh, en) = ("时钟落后于最近一次登记：请校正系统时间，否则期限会算错", "the clock is behind the last entry: set it right, or deadlines will be wrong");
+        let (zh, en) = (
+            "时钟落后于最近一次登记：请校正系统时间，否则期限会算错",
+            "the clock is behind the last entry: set it right, or deadlines will be wrong",
+        );
         looked.judge("clock", fine, State::Wrong, said, zh, en);
     }
     let said = looked.pick(
@@ -197,7 +218,14 @@ async fn contents(looked: &mut Looked, store: &Store) {
     looked.judge("cases", figures.uncovered_cases == 0, State::Wrong, said, zh, en);
     let late = figures.oldest_due.map(from_ms).is_some_and(|due| now - due > Duration::minutes(DUE_MINUTES));
     let said = looked.pick(format!("{} 项到期未处理", figures.due), format!("{} due and not acted upon", figures.due));
-    looked.judge("deadlines", !late, State::Wrong, said, "后台任务没有运行：请启动 heyi serve 并查看日志", "nobody acts on them: start heyi serve, and read its log");
+    looked.judge(
+        "deadlines",
+        !late,
+        State::Wrong,
+        said,
+        "后台任务没有运行：请启动 heyi serve 并查看日志",
+        "nobody acts on them: start heyi serve, and read its log",
+    );
     letters(looked, &figures.letters);
     backup(looked, store, now, figures.open_cases > 0 && !sandbox).await;
     checkpoint(looked, store).await;
@@ -293,7 +321,8 @@ fn texts(looked: &mut Looked, config: &Config) {
         let last = calendar.last_published();
         let left = (last - Utc::now().date_naive()).num_days();
         let said = looked.pick(format!("{}：至 {last}", calendar.name()), format!("{}: until {last}", calendar.name()));
-        let (zh, en) = ("下一年的放假安排公布后请载入，否则跨年期限只能暂定", "load the next year when it is published; deadlines beyond are provisional");
+        let (zh, en) =
+            ("下一年的放假安排公布后请载入，否则跨年期限只能暂定", "load the next year when it is published; deadlines beyond are provisional");
         looked.judge("calendar", left > CALENDAR_DAYS, if left < 0 { State::Wrong } else { State::Note }, said, zh, en);
     }
 }

@@ -54,6 +54,14 @@ fn describe() {
     describe_counter!(WORKER_ROUNDS, "Rounds of the workers.");
 }
 
+/// Says that the workers begin a round, and folds what was measured: else it would be kept one by one until somebody reads.
+pub fn round() {
+    counter!(WORKER_ROUNDS).increment(1);
+    if let Some(counted) = COUNTED.get() {
+        counted.run_upkeep();
+    }
+}
+
 /// Says that a request was answered.
 pub fn request(method: &str, route: &str, status: u16, seconds: f64) {
     // A method can be any word; those that no route has are one.

@@ -65,6 +65,8 @@ impl Default for Limits {
     }
 }
 
+/// How long workers that fell over lie, so that a fault which comes back at once does not keep a core busy.
+const WORKER_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait when the system gives no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -85,7 +87,8 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     measure::start();
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
-    let workers = tokio::spawn(deliver::run(app, stopped));
+    let told = stopped.clone();
+    let workers = tokio::spawn(stand_up_again(move || deliver::run(app.clone(), stopped.clone()), told));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut builder = http1::Builder::new();
@@ -133,4 +136,20 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
         Err(_) => tracing::warn!("stopped with requests or letters in flight; what was not committed is not lost, it was never acknowledged"),
     }
     Ok(())
+}
+
+/// Does work in a task of its own, and again when it fell over, until it is done or told to stop.
+pub async fn stand_up_again<W, F>(work: W, mut stop: watch::Receiver<bool>)
+where
+    W: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(work()).await {
+        // What a panic says may hold what it was about.
+        tracing::error!(panicked = error.is_panic(), "the background workers fell over; they are stood up again");
+        let stopped = tokio::time::timeout(WORKER_PAUSE, stop.wait_for(|stop| *stop)).await;
+        if stopped.is_ok() {
+            return;
+        }
+    }
 }

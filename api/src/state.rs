@@ -179,7 +179,19 @@ impl App {
         }
         let fonts = documents.clone();
         let engine = Engine::new(store, master, library, clock.clone(), Box::new(move |c| fonts.covers(c))).await?;
-        Ok(Self(Arc::new(Parts { engine, templates, documents, post, key, config, sources, clock, sandbox, pulse: Pulse::default(), cover: Cover::default() })))
+        Ok(Self(Arc::new(Parts {
+            engine,
+            templates,
+            documents,
+            post,
+            key,
+            config,
+            sources,
+            clock,
+            sandbox,
+            pulse: Pulse::default(),
+            cover: Cover::default(),
+        })))
     }
 
     /// The committee as letters name it.

@@ -25,7 +25,8 @@ impl Door for Entrance<'_> {
 
     fn submit(&mut self, step: Step) -> Result<Result<Played, Refusals>, SubmitError> {
         let app = &self.app.app;
-        app.clock.set(step.now.to_utc());
+        // Several steps may be of one moment, so time stands still between them.
+        app.clock.stop_at(step.now.to_utc());
         let request = Request {
             case: step.case,
             workflow: step.case.is_none().then(|| "medical-dispute".to_owned()),
@@ -83,6 +84,7 @@ pub fn play(app: &TestApp, name: &str, until: Option<&str>) -> (Scenario, CaseId
     while let Some(step) = player.step(&mut door) {
         assert_eq!(step.expect("the play goes on").failures, [""; 0], "{name}");
     }
+    app.app.clock.set(app.app.engine.now());
     let case = player.case().expect("a case was opened");
     (scenario.clone(), case)
 }

@@ -122,7 +122,11 @@ async fn a_legal_notice_that_bounced_is_served_in_another_way() {
         room.receive("1.eml", &message).await;
 
         let bounced = room.letter("consent_request").await;
-        assert_eq!((&bounced["state"], &bounced["problem"], &bounced["service"]), (&json!("bounced"), &json!(format!("it bounced: {status}")), &json!("open")), "{style}");
+        assert_eq!(
+            (&bounced["state"], &bounced["problem"], &bounced["service"]),
+            (&json!("bounced"), &json!(format!("it bounced: {status}")), &json!("open")),
+            "{style}"
+        );
         let events = room.events().await;
         assert_eq!(events.len(), before + 1, "{style}");
         let recorded = events.last().expect("an event").to_string();
@@ -193,7 +197,10 @@ async fn what_is_no_report_about_a_letter_of_ours_changes_nothing() {
         ("nothing", Vec::new()),
         ("messages in messages", "Content-Type: message/rfc822\r\n\r\n".repeat(8_000).into_bytes()),
         ("digests in digests", "Content-Type: multipart/digest; boundary=a\r\n\r\n--a\r\n\r\n".repeat(5_000).into_bytes()),
-        ("parts in parts", (0..5_000).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n")).collect::<String>().into_bytes()),
+        (
+            "parts in parts",
+            (0..5_000).map(|n| format!("Content-Type: multipart/mixed; boundary=b{n}\r\n\r\n--b{n}\r\n")).collect::<String>().into_bytes(),
+        ),
         ("ten megabytes of nothing", [b"Subject: x\r\n\r\n".to_vec(), vec![b'x'; 10 << 20]].concat()),
     ];
     let wanted = messages.len();
@@ -237,6 +244,7 @@ fn messages_inside_each_other_are_counted_before_they_are_read() {
     let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(300_000);
     assert_eq!(heyi_api::mail::read_report(nested.as_bytes()), None);
     let this = std::env::current_exe().expect("a running test has a path");
-    let ended = std::process::Command::new(this).args(["--exact", "twin_in_a_process_of_its_own"]).env(TWIN, "1").output().expect("it can be started");
+    let ended =
+        std::process::Command::new(this).args(["--exact", "twin_in_a_process_of_its_own"]).env(TWIN, "1").output().expect("it can be started");
     assert!(!ended.status.success(), "the parser bears any nesting: the count before it is no longer needed");
 }

@@ -95,7 +95,9 @@ mod tests {
 
     #[test]
     fn everything_that_is_looked_at_has_a_name_in_both_languages() {
-        for what in ["clock", "database", "schema", "cases", "deadlines", "letters", "backup", "checkpoint", "keys", "disk", "mail", "workflows", "calendar"] {
+        for what in
+            ["clock", "database", "schema", "cases", "deadlines", "letters", "backup", "checkpoint", "keys", "disk", "mail", "workflows", "calendar"]
+        {
             assert_ne!(title(Language::Chinese, what), what, "{what}");
         }
     }

@@ -26,8 +26,8 @@ mod work;
 mod workflows;
 
 use crate::auth;
-use crate::measure;
 use crate::error::{Language, Problem, ProblemCode, RequestId, face};
+use crate::measure;
 use crate::server::Limits;
 use crate::state::App;
 use crate::words::Words;

@@ -128,11 +128,7 @@ pub(super) fn case_action(draft: &mut Draft<'_>, command: &Command, action: &str
     let ask = Ask { by, this: None, for_, evidence: &command.evidence, on: legal_at, offering: matches!(action, "file") };
     // What a mail server reports, the engine writes down itself; nobody keys it in.
     let reported = action == "serve" && text(&input, "outcome") == "bounced" && draft.outside.me.is_engine();
-    let acted = if reported {
-        Acted::engine(Who::Rule)
-    } else {
-        permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?.0
-    };
+    let acted = if reported { Acted::engine(Who::Rule) } else { permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?.0 };
     match action {
         "record" => {
             let set = draft.keep(input.into_iter().collect())?;

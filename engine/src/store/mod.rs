@@ -25,8 +25,10 @@ use std::time::Duration;
 
 /// How long a statement waits for another writer before it gives up.
 const BUSY_SECONDS: u64 = 10;
-/// How long a statement may run at a PostgreSQL server, and how long a transaction may stand open in silence.
-const SERVER_SECONDS: u64 = 60;
+/// How long a statement may run at a PostgreSQL server. Copying or proving a large table is one statement.
+const STATEMENT_SECONDS: u64 = 900;
+/// How long a transaction may stand open there while nobody says anything.
+const SILENT_SECONDS: u64 = 60;
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
 
@@ -136,8 +138,8 @@ impl Store {
                 .foreign_keys(true)
         });
         // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
-        let limit = format!("{SERVER_SECONDS}s");
-        options.map_sqlx_postgres_opts(move |o| o.options([("statement_timeout", &limit), ("idle_in_transaction_session_timeout", &limit)]));
+        let limits = [("statement_timeout", STATEMENT_SECONDS), ("idle_in_transaction_session_timeout", SILENT_SECONDS)];
+        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))));
         Ok(Self { db: Database::connect(options).await? })
     }
 
