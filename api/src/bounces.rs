@@ -10,6 +10,7 @@ use crate::state::{App, engine_account};
 use heyi_engine::case::decide::Command;
 use heyi_engine::ids::CaseId;
 use heyi_engine::measures::RETURNED_MAIL;
+use heyi_engine::store::StoreError;
 use heyi_engine::submit::{Request, SubmitError};
 use serde_json::json;
 use std::fs::{self, File};
@@ -137,6 +138,19 @@ fn parts(id: &str) -> Option<(CaseId, u64, u32)> {
 
 /// Writes down that service by this letter failed, if it is still to be served.
 async fn served_in_vain(app: &App, case: CaseId, id: &str) -> Result<(), SubmitError> {
+    let why = match record(app, case, id).await {
+        Ok(()) => return Ok(()),
+        // An ended case takes nothing any more, and one that was erased or cannot be read neither: the letter's row says
+        // what became of it, and other messages are not kept waiting.
+        Err(SubmitError::Refused(refusals)) => refusals.iter().map(|r| format!("{:?}", r.code)).collect::<Vec<_>>().join(", "),
+        Err(SubmitError::Store(error @ (StoreError::Sealed | StoreError::Malformed { .. } | StoreError::Pinned { .. }))) => error.to_string(),
+        Err(error) => return Err(error),
+    };
+    tracing::warn!(notice = %id, why, "the case takes no record of a letter that bounced");
+    Ok(())
+}
+
+async fn record(app: &App, case: CaseId, id: &str) -> Result<(), SubmitError> {
     let Some((_, seq, index)) = parts(id) else { return Ok(()) };
     let (loaded, _) = app.engine.read(case).await?;
     if !loaded.case.unserved.contains_key(&(seq, index)) {
@@ -152,14 +166,5 @@ async fn served_in_vain(app: &App, case: CaseId, id: &str) -> Result<(), SubmitE
         expected: None,
         file: None,
     };
-    match app.submit("post", request).await {
-        Ok(_) => Ok(()),
-        // An ended case takes nothing any more; the letter's row says what became of it.
-        Err(SubmitError::Refused(refusals)) => {
-            let codes: Vec<String> = refusals.iter().map(|r| format!("{:?}", r.code)).collect();
-            tracing::warn!(notice = %id, codes = codes.join(", "), "the case takes no record of a letter that bounced");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
+    app.submit("post", request).await.map(drop)
 }

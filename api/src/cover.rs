@@ -7,6 +7,7 @@
 use crate::state::App;
 use heyi_engine::case::consequences::uncovered;
 use heyi_engine::ids::{CaseId, ProceedingId};
+use heyi_engine::store::StoreError;
 use heyi_engine::submit::SubmitError;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -55,8 +56,18 @@ pub async fn look(app: &App) -> Result<Seen, SubmitError> {
     }
     for id in again.into_iter().chain(new.into_iter().map(|(_, id)| id)) {
         let waiting = match id.parse() {
-            Ok(case) => in_case(app, case).await?,
-            Err(_) => 0,
+            Ok(case) => in_case(app, case).await,
+            Err(_) => Ok(0),
+        };
+        let waiting = match waiting {
+            Ok(waiting) => waiting,
+            Err(SubmitError::NoCase) => 0,
+            Err(SubmitError::Store(error @ StoreError::Database(_))) => return Err(error.into()),
+            // Nobody and nothing can wake a case that cannot be read.
+            Err(error) => {
+                tracing::error!(case = %id, %error, "a case cannot be read");
+                1
+            }
         };
         if waiting == 0 {
             known.uncovered.remove(&id);

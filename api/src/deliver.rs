@@ -222,8 +222,8 @@ async fn run_errand(app: &App, case_id: &str, errand: &Errand) -> Result<(), Sub
 pub async fn drain(app: &App) -> Result<(usize, usize), SubmitError> {
     let mut touched = deadlines(app).await?;
     touched += errands(app).await?;
-    bounces::collect(app).await?;
     let sent = letters(app).await?;
+    bounces::collect(app).await?;
     Ok((touched, sent))
 }
 
