@@ -8,7 +8,7 @@ use crate::config::{Config, Origin};
 use crate::ready::free_bytes;
 use crate::shipped::Sources;
 use crate::state::{CLOCK_OFFSET, SANDBOX, post};
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use heyi_engine::store::{Store, from_ms};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -121,8 +121,10 @@ async fn clock(looked: &mut Looked) {
     let (wall, steady) = (Utc::now(), Instant::now());
     tokio::time::sleep(CLOCKS).await;
     let apart = drift_ms(Utc::now() - wall, steady.elapsed());
-    let said =
-        looked.pick(format!("{}；与单调时钟相差 {apart} 毫秒", wall.to_rfc3339()), format!("{}; {apart} ms off the steady clock", wall.to_rfc3339()));
+    let said = looked.pick(
+        format!("{}；与单调时钟相差 {apart} 毫秒", wall.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        format!("{}; {apart} ms off the steady clock", wall.to_rfc3339_opts(SecondsFormat::Secs, true)),
+    );
     let fine = apart.abs() <= CLOCK_TOLERANCE_MS;
     looked.judge(
         "clock",
@@ -176,7 +178,8 @@ async fn database(looked: &mut Looked, config: &Config) -> Option<Store> {
                 ("下次启动 heyi serve 时会更新表结构；请先备份", "the next heyi serve brings the tables up to date; back up first")
             };
             looked.judge("schema", schema.is_current(), if newer { State::Wrong } else { State::Note }, newest, zh, en);
-            Some(store)
+            // What is counted would be looked for in tables that are not there.
+            schema.is_current().then_some(store)
         }
         Err(_) => {
             looked.judge(
@@ -203,7 +206,10 @@ async fn contents(looked: &mut Looked, store: &Store) {
     };
     if let Some(newest) = figures.last_written.map(from_ms) {
         let fine = newest - now <= Duration::milliseconds(CLOCK_TOLERANCE_MS);
-        let said = looked.pick(format!("最近一次登记 {}", newest.to_rfc3339()), format!("last entry {}", newest.to_rfc3339()));
+        let said = looked.pick(
+            format!("最近一次登记 {}", newest.to_rfc3339_opts(SecondsFormat::Secs, true)),
+            format!("last entry {}", newest.to_rfc3339_opts(SecondsFormat::Secs, true)),
+        );
         let (zh, en) = (
             "时钟落后于最近一次登记：请校正系统时间，否则期限会算错",
             "the clock is behind the last entry: set it right, or deadlines will be wrong",
