@@ -46,7 +46,8 @@ pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Ne
     response
 }
 
-fn token(headers: &HeaderMap) -> Option<&str> {
+/// The bearer token that a request shows, if it shows exactly one.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(one), None) = (all.next(), all.next()) else { return None };
     let (scheme, token) = one.to_str().ok()?.split_once(' ')?;

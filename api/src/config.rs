@@ -32,6 +32,16 @@ pub struct Config {
     /// Who is sent every signed checkpoint, to keep it where nobody of the installation can change it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint_mail: Option<CheckpointMail>,
+    /// Where messages about undelivered letters are put, one file each; `bounces` in the data folder when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounce_folder: Option<PathBuf>,
+    /// A token that reads `/metrics` and nothing else; staff may read them with their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_token: Option<String>,
+    /// With less room than this on the disk of the data folder the server says that it is not ready, in MiB.
+    pub disk_floor_mib: u64,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// The committee.
     pub committee: CommitteeConfig,
     /// The committee's own parameters, by workflow.
@@ -52,6 +62,19 @@ pub struct CheckpointMail {
 
 fn chinese() -> String {
     "zh-CN".to_owned()
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Readable lines on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// Readable lines.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// The committee, as letters and documents name it.
@@ -78,6 +101,10 @@ impl Default for Config {
             templates: None,
             mail_from: "office@committee.example".to_owned(),
             checkpoint_mail: None,
+            bounce_folder: None,
+            metrics_token: None,
+            disk_floor_mib: 256,
+            log_format: LogFormat::Auto,
             committee: CommitteeConfig {
                 name: name.iter().map(|(l, n)| ((*l).to_owned(), (*n).to_owned())).collect(),
                 phone: "0000-0000000".to_owned(),
@@ -102,8 +129,34 @@ pub enum ConfigError {
     Wrong(String),
 }
 
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody set it.
+    Default,
+    /// A file.
+    File(PathBuf),
+    /// A variable of the environment.
+    Environment(String),
+    /// A flag.
+    Flag(String),
+}
+
 /// The environment variables that are settings.
-const VARIABLES: [&str; 8] = ["database_url", "smtp_url", "data_dir", "listen", "workflows", "templates", "mail_from", "config"];
+const VARIABLES: [&str; 12] = [
+    "database_url",
+    "smtp_url",
+    "data_dir",
+    "listen",
+    "workflows",
+    "templates",
+    "mail_from",
+    "bounce_folder",
+    "metrics_token",
+    "disk_floor_mib",
+    "log_format",
+    "config",
+];
 
 /// What flags say; each overrides file and environment.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +175,40 @@ impl Config {
     /// # Errors
     /// Which key is wrong, where it was set, and what would be right.
     pub fn read(flags: &Flags) -> Result<Self, ConfigError> {
+        let mut config: Self = Self::figment(flags)?.extract().map_err(|error| ConfigError::Wrong(error.to_string()))?;
+        if let Some(data) = &flags.data {
+            config.data_dir.clone_from(data);
+        }
+        if let Some(listen) = flags.listen {
+            config.listen = listen;
+        }
+        Ok(config)
+    }
+
+    /// Where each setting that stands at the top of the settings comes from: `--data`, a file, the environment, or nowhere.
+    ///
+    /// # Errors
+    /// When there is no such file.
+    pub fn origins(flags: &Flags) -> Result<BTreeMap<String, Origin>, ConfigError> {
+        let figment = Self::figment(flags)?;
+        let table: BTreeMap<String, serde_json::Value> = figment.extract().map_err(|error| ConfigError::Wrong(error.to_string()))?;
+        let mut out = BTreeMap::new();
+        for key in table.into_keys() {
+            let from = figment.find_metadata(&key);
+            let origin = match from.and_then(|m| m.source.as_ref()).and_then(|source| source.file_path()) {
+                Some(path) => Origin::File(path.to_owned()),
+                None if from.is_some_and(|m| m.name.contains("environment")) => Origin::Environment(format!("HEYI_{}", key.to_uppercase())),
+                None => Origin::Default,
+            };
+            out.insert(key, origin);
+        }
+        let flag = |given: bool, name: &str| given.then(|| Origin::Flag(name.to_owned()));
+        let flags = [("data_dir", flag(flags.data.is_some(), "--data")), ("listen", flag(flags.listen.is_some(), "--listen"))];
+        out.extend(flags.into_iter().filter_map(|(key, origin)| Some((key.to_owned(), origin?))));
+        Ok(out)
+    }
+
+    fn figment(flags: &Flags) -> Result<Figment, ConfigError> {
         let file = flags.config.clone().or_else(|| std::env::var_os("HEYI_CONFIG").map(PathBuf::from));
         let mut figment = Figment::from(Serialized::defaults(Self::default()));
         match &file {
@@ -136,15 +223,7 @@ impl Config {
                 }
             }
         }
-        figment = figment.merge(Env::prefixed("HEYI_").only(&VARIABLES).filter(|key| key != "config"));
-        let mut config: Self = figment.extract().map_err(|error| ConfigError::Wrong(error.to_string()))?;
-        if let Some(data) = &flags.data {
-            config.data_dir.clone_from(data);
-        }
-        if let Some(listen) = flags.listen {
-            config.listen = listen;
-        }
-        Ok(config)
+        Ok(figment.merge(Env::prefixed("HEYI_").only(&VARIABLES).filter(|key| key != "config")))
     }
 
     /// The database.
@@ -159,6 +238,18 @@ impl Config {
         self.data_dir.join(name)
     }
 
+    /// Where messages about undelivered letters are put.
+    #[must_use]
+    pub fn bounces(&self) -> PathBuf {
+        self.bounce_folder.clone().unwrap_or_else(|| self.below("bounces"))
+    }
+
+    /// The least room that the disk of the data folder should have, in bytes.
+    #[must_use]
+    pub fn disk_floor_bytes(&self) -> u64 {
+        self.disk_floor_mib.saturating_mul(1 << 20)
+    }
+
     /// The settings without their secrets.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
@@ -166,6 +257,7 @@ impl Config {
         for url in [&mut copy.database_url, &mut copy.smtp_url].into_iter().flatten() {
             *url = without_password(url);
         }
+        copy.metrics_token = copy.metrics_token.map(|_| "***".to_owned());
         copy
     }
 
@@ -249,6 +341,20 @@ mod tests {
         assert_eq!(without_password(url), "postgres://me:***@host/heyi?sslmode=require&password=***");
         // A password may hold the very characters that part a URL, when somebody forgot to encode them.
         assert!(!without_password("smtp://me:sec?ret@host").contains("ret"));
+        let config = Config { metrics_token: Some("secret".to_owned()), ..Config::default() };
+        assert!(!format!("{config:?}").contains("secret"));
+    }
+
+    #[test]
+    fn each_setting_says_where_it_comes_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("heyi.toml");
+        std::fs::write(&file, "mail_from = \"a@b.example\"\n[committee.name]\nen = \"X\"\n").unwrap();
+        let flags = Flags { data: Some(folder.path().to_owned()), ..Flags::default() };
+        let origins = Config::origins(&flags).unwrap();
+        assert_eq!(origins["mail_from"], Origin::File(file));
+        assert_eq!((&origins["data_dir"], &origins["disk_floor_mib"]), (&Origin::Flag("--data".to_owned()), &Origin::Default));
+        assert!(Config::read(&flags).is_ok());
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! The workers: letters leave the outbox, commands reach other cases, and deadlines that are due fire. Both only repeat what is stored, as often
 //! as needed; they run from a background loop, from `drain`, and from the demo.
 
+use crate::bounces;
 use crate::mail::{Failure, Invitation, Mail};
+use crate::measure;
 use crate::state::{App, engine_account};
 use crate::templates::{NoticeView, Recipient, Rendered};
 use heyi_engine::case::consequences::{Errand, Notice};
 use heyi_engine::case::decide::Command;
 use heyi_engine::case::event::Who;
 use heyi_engine::case::linked_case_account;
+use heyi_engine::measures;
 use heyi_engine::store::fault;
 use heyi_engine::store::outbox::{Attempt, Leased};
 use heyi_engine::submit::{Request, SubmitError};
@@ -38,6 +41,8 @@ pub async fn letters(app: &App) -> Result<usize, SubmitError> {
         }
         for one in leased {
             let attempt = attempt(app, &one).await;
+            app.pulse.beat();
+            measures::letter(attempt.outcome());
             if matches!(attempt, Attempt::Delivered { .. }) {
                 fault::point("mail_written");
                 sent += 1;
@@ -133,9 +138,10 @@ pub async fn deadlines(app: &App) -> Result<usize, SubmitError> {
         let due = app.engine.store().cases_due(app.engine.now().timestamp_millis(), DUE_BATCH).await?;
         let before = touched;
         for id in due {
+            app.pulse.beat();
             let Ok(id) = id.parse() else { continue };
             let request = Request { case: Some(id), workflow: None, me: engine_account(), command: None, key: None, expected: None, file: None };
-            match app.engine.submit(request).await {
+            match app.submit("clock", request).await {
                 Ok(committed) if committed.events.is_empty() => {}
                 Ok(_) => touched += 1,
                 Err(SubmitError::Refused(refusals)) => tracing::error!(case = %id, ?refusals, "a deadline could not fire: the workflow has a fault"),
@@ -195,7 +201,7 @@ async fn run_errand(app: &App, case_id: &str, errand: &Errand) -> Result<(), Sub
         file: None,
     };
     let there = Command::new(errand.action.clone(), serde_json::Value::Object(errand.input.clone()));
-    let answer = match app.engine.submit(ask(errand.to, there, format!("errand:{}", errand.id))).await {
+    let answer = match app.submit("errand", ask(errand.to, there, format!("errand:{}", errand.id))).await {
         Ok(_) => &errand.done,
         // No such case, or the rules there say no: that is an answer.
         Err(SubmitError::Refused(_) | SubmitError::NoCase) => &errand.refused,
@@ -203,7 +209,7 @@ async fn run_errand(app: &App, case_id: &str, errand: &Errand) -> Result<(), Sub
     };
     let here = Command { proceeding: Some(errand.proceeding), ..Command::new(answer.clone(), serde_json::Value::Null) };
     let Ok(id) = case_id.parse() else { return Err(SubmitError::NoCase) };
-    app.engine.submit(ask(id, here, format!("answer:{}", errand.id))).await.map(|_| ())
+    app.submit("errand", ask(id, here, format!("answer:{}", errand.id))).await.map(|_| ())
 }
 
 /// Runs all until nothing is left.
@@ -217,12 +223,15 @@ pub async fn drain(app: &App) -> Result<(usize, usize), SubmitError> {
     let mut touched = deadlines(app).await?;
     touched += errands(app).await?;
     let sent = letters(app).await?;
+    bounces::collect(app).await?;
     Ok((touched, sent))
 }
 
 /// Works until it is told to stop: woken by commits, and by a slow scan.
 pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
     loop {
+        app.pulse.beat();
+        measure::round();
         if let Err(error) = drain(&app).await {
             tracing::error!(%error, "the workers could not read the database; they try again");
         }

@@ -5,6 +5,7 @@
 //! values are personal data and errors end up in logs.
 
 use crate::forms::FormError;
+use crate::ready::Check;
 use crate::rest::views::RefusalView;
 use crate::words::{LANGUAGES, Words, preferred};
 use axum::extract::{Request, State};
@@ -115,13 +116,14 @@ pub struct Problem {
     details: BTreeMap<&'static str, String>,
     refusals: Vec<RefusalView>,
     version: Option<u64>,
+    checks: Vec<Check>,
 }
 
 impl Problem {
     /// A problem with nothing but its code.
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
-        Self { code, details: BTreeMap::new(), refusals: Vec::new(), version: None }
+        Self { code, details: BTreeMap::new(), refusals: Vec::new(), version: None, checks: Vec::new() }
     }
 
     /// With a word for its text. Never a value that somebody sent.
@@ -146,6 +148,14 @@ impl Problem {
     pub fn refusals(mut self, refusals: Vec<RefusalView>) -> Self {
         self.refusals = refusals;
         self
+    }
+
+    /// The server cannot work; the checks say why.
+    #[must_use]
+    pub fn not_ready(checks: Vec<Check>) -> Self {
+        let mut problem = Self::new(ProblemCode::NotReady);
+        problem.checks = checks;
+        problem
     }
 
     /// The case is at this version.
@@ -248,6 +258,9 @@ pub struct ProblemDocument {
     /// The version that the case is at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+    /// Each thing that the server needs, when it is not ready.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// The number of a request, in answers and in the log.
@@ -289,6 +302,11 @@ pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next)
     if problem.code == ProblemCode::Method {
         problem = problem.detail("method", method.as_str());
     }
+    if !problem.checks.is_empty() {
+        let wrong = problem.checks.iter().filter_map(|check| check.problem).map(|why| words.phrase(&language, why));
+        let reason = wrong.collect::<Vec<_>>().join(if language == "en" { "; " } else { "；" });
+        problem = problem.detail("reason", reason);
+    }
     let (title, detail) = words.problem(&language, problem.code, &problem.details);
     let mut law: Vec<&str> = problem.refusals.iter().filter_map(|r| r.law.as_deref()).collect();
     law.dedup();
@@ -302,6 +320,7 @@ pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next)
         law: (!law.is_empty()).then(|| law.join("; ")),
         version: problem.version,
         refusals: problem.refusals,
+        checks: problem.checks,
     };
     let body = serde_json::to_vec(&document).unwrap_or_default();
     let mut written = (problem.code.status(), body).into_response();
@@ -313,7 +332,9 @@ pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next)
     }
     match problem.code {
         ProblemCode::Unauthenticated => drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"heyi\""))),
-        ProblemCode::NotReady | ProblemCode::Overloaded | ProblemCode::Unavailable => drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("5"))),
+        ProblemCode::NotReady | ProblemCode::Overloaded | ProblemCode::Unavailable => {
+            drop(headers.insert(RETRY_AFTER, HeaderValue::from_static("5")))
+        }
         _ => {}
     }
     if let Some(allow) = response.headers().get(ALLOW) {

@@ -4,8 +4,10 @@
 //! background worker that starts and stops with the server. Not here: routes (`rest`), signals (the command).
 
 use crate::deliver;
+use crate::measure;
 use crate::proofs;
 use crate::rest;
+use crate::stall::Patient;
 use crate::state::App;
 use crate::words::Words;
 use axum::extract::Request;
@@ -29,10 +31,16 @@ pub struct Limits {
     pub header: Duration,
     /// How long a body may take.
     pub body: Duration,
+    /// How long a body may pause.
+    pub pause: Duration,
+    /// How long nothing of an answer may be taken by who asked for it.
+    pub write: Duration,
     /// How long an answer may take. What was begun goes on.
     pub handler: Duration,
     /// How long requests in flight may go on after the stop.
     pub stop: Duration,
+    /// How long the workers may give no sign of life before the server is not ready. A letter may take them a minute and a half.
+    pub worker_silence: Duration,
     /// Connections at once; more wait to be accepted.
     pub connections: usize,
     /// The largest JSON body, in bytes.
@@ -46,8 +54,11 @@ impl Default for Limits {
         Self {
             header: Duration::from_secs(10),
             body: Duration::from_secs(25),
+            pause: Duration::from_secs(10),
+            write: Duration::from_secs(30),
             handler: Duration::from_secs(30),
             stop: Duration::from_secs(8),
+            worker_silence: Duration::from_secs(300),
             connections: 1024,
             json_bytes: 1024 * 1024,
             file_bytes: 12 * 1024 * 1024,
@@ -55,6 +66,8 @@ impl Default for Limits {
     }
 }
 
+/// How long workers that fell over lie, so that a fault which comes back at once does not keep a core busy.
+const WORKER_PAUSE: Duration = Duration::from_secs(1);
 /// How long to wait when the system gives no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -72,10 +85,12 @@ pub async fn run(app: App, listener: TcpListener, stop: impl Future<Output = ()>
 /// When the texts are wrong: each mistake, with file and key.
 pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static, limits: Limits) -> io::Result<()> {
     let words = Words::load(app.config.template_folder()).map_err(|mistakes| io::Error::other(mistakes.join("\n")))?;
+    measure::start();
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
-    let workers = tokio::spawn(deliver::run(app.clone(), stopped.clone()));
-    let hourly = tokio::spawn(proofs::run(app.clone(), stopped));
+    let hourly = tokio::spawn(proofs::run(app.clone(), stopped.clone()));
+    let told = stopped.clone();
+    let workers = tokio::spawn(stand_up_again(move || deliver::run(app.clone(), stopped.clone()), told));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut builder = http1::Builder::new();
@@ -102,7 +117,7 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
             tracing::debug!(%error, "a connection keeps its delay");
         }
         let service = router.clone().map_request(|request: Request<Incoming>| request.map(axum::body::Body::new));
-        let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        let connection = builder.serve_connection(TokioIo::new(Patient::new(stream, limits.write)), TowerToHyperService::new(service));
         let connection = connections.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -126,4 +141,20 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
         Err(_) => tracing::warn!("stopped with requests or letters in flight; what was not committed is not lost, it was never acknowledged"),
     }
     Ok(())
+}
+
+/// Does work in a task of its own, and again when it fell over, until it is done or told to stop.
+pub async fn stand_up_again<W, F>(work: W, mut stop: watch::Receiver<bool>)
+where
+    W: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(work()).await {
+        // What a panic says may hold what it was about.
+        tracing::error!(panicked = error.is_panic(), "the background workers fell over; they are stood up again");
+        let stopped = tokio::time::timeout(WORKER_PAUSE, stop.wait_for(|stop| *stop)).await;
+        if stopped.is_ok() {
+            return;
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! The running application: engine, templates, post, keys. Everything is checked before anybody can ask.
 
 use crate::config::Config;
+use crate::cover::Cover;
 use crate::documents;
 use crate::mail::{Post, Sender};
 use crate::package::{PrivateKey, PublicKey};
+use crate::ready::Pulse;
 use crate::shipped::Sources;
 use crate::templates::{Committee, Localised, Templates, shapes};
 use chrono::{DateTime, Utc};
@@ -45,6 +47,10 @@ pub struct Parts {
     pub clock: Arc<MovableClock>,
     /// This is a training room.
     pub sandbox: bool,
+    /// The workers' sign of life.
+    pub pulse: Pulse,
+    /// What is known of proceedings that wait for nobody.
+    pub cover: Cover,
 }
 
 impl std::ops::Deref for App {
@@ -177,7 +183,19 @@ impl App {
         }
         let fonts = documents.clone();
         let engine = Engine::new(store, master, library, clock.clone(), Box::new(move |c| fonts.covers(c))).await?;
-        Ok(Self(Arc::new(Parts { engine, templates, documents, post, key, config, sources, clock, sandbox })))
+        Ok(Self(Arc::new(Parts {
+            engine,
+            templates,
+            documents,
+            post,
+            key,
+            config,
+            sources,
+            clock,
+            sandbox,
+            pulse: Pulse::default(),
+            cover: Cover::default(),
+        })))
     }
 
     /// The committee as letters name it.
@@ -226,7 +244,11 @@ fn signing_key(config: &Config) -> Result<PrivateKey, StartError> {
     Ok(key)
 }
 
-fn post(config: &Config) -> Result<Post, StartError> {
+/// Where letters go, by the settings.
+///
+/// # Errors
+/// When the setting, or the address that letters come from, cannot be used.
+pub fn post(config: &Config) -> Result<Post, StartError> {
     let domain = config.mail_from.rsplit('@').next().unwrap_or("localhost").to_owned();
     let name = config.committee.name.get("zh-CN").cloned().unwrap_or_default();
     let sender = Sender { name, address: config.mail_from.clone(), domain };

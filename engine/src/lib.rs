@@ -12,6 +12,8 @@ pub mod guard;
 pub mod ids;
 #[cfg(feature = "store")]
 pub mod library;
+#[cfg(feature = "store")]
+pub mod measures;
 pub mod merkle;
 #[cfg(feature = "store")]
 pub mod proof;

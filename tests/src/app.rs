@@ -96,7 +96,15 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_with(limits: Limits) -> Self {
-        let started = Self::start_in(tempfile::tempdir().expect("a temporary folder"), limits).await;
+        Self::start_as(limits, |_| {}).await
+    }
+
+    /// A fresh training room with limits and settings of one's own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_as(limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
+        let started = Self::open(tempfile::tempdir().expect("a temporary folder"), limits, settings).await;
         started.clock(START).await;
         started
     }
@@ -106,7 +114,12 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_in(folder: TempDir, limits: Limits) -> Self {
-        let config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        Self::open(folder, limits, |_| {}).await
+    }
+
+    async fn open(folder: TempDir, limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
+        settings(&mut config);
         let app = App::open(config, Mode::Sandbox).await.expect("the application opens");
         prepare(&app).await.expect("the training room is prepared");
         let tokens = std::fs::read(folder.path().join(TOKENS_FILE)).expect("the tokens are there before anybody can ask");

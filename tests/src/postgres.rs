@@ -56,6 +56,12 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{port}/{name}")
     }
 
+    /// The address of the database that is there from the beginning.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
     fn run(&self, name: &str, args: &[&str]) {
         let ended = self.program(name).args(args).status();
         assert!(ended.is_ok_and(|s| s.success()), "{name} failed:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());

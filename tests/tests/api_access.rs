@@ -29,6 +29,7 @@ fn routes(case: &str, file: &str, export: &str, notice: &str) -> Vec<Route> {
     vec![
         get("/healthz", "/healthz".to_owned()),
         get("/readyz", "/readyz".to_owned()),
+        get("/metrics", "/metrics".to_owned()),
         get("/openapi.json", "/openapi.json".to_owned()),
         get("/.well-known/heyi-key.pem", "/.well-known/heyi-key.pem".to_owned()),
         get("/api/v1/workflows", "/api/v1/workflows".to_owned()),

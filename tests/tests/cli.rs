@@ -388,3 +388,33 @@ fn a_record_is_written_compared_and_counted() {
     write(&folder.join("tiny/records/gone.txt"), "1 | nothing\n");
     assert!(test(&[]).ended(1).stdout.contains("a record of no scenario"));
 }
+
+#[test]
+fn an_account_has_a_name_of_one_line() {
+    for (flag, value) in [("--name", "王某\r\nBcc: everybody@example.org"), ("--organisation", "a\nb"), ("--email", "a@b.example\r"), ("--name", " ")]
+    {
+        let mut add = command(["user", "add", "--role", "mediator", "--data"]);
+        add.arg(scratch("one-line").join("data"));
+        if flag != "--name" {
+            add.args(["--name", "王某"]);
+        }
+        let ran = Ran::ending(add.args([flag, value])).ended(2);
+        assert!(ran.stderr.contains("one line") && !ran.stderr.contains("everybody"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_doctor_answers_in_the_language_of_the_terminal_and_by_its_exit_status() {
+    let folder = scratch("doctor").join("data");
+    let doctor = |args: &[&str]| Ran::ending(command(["doctor", "--data"]).arg(&folder).args(args));
+    assert!(doctor(&[]).ended(2).stderr.contains("no such folder"));
+    std::fs::create_dir_all(&folder).expect("scratch can be written");
+    // Nothing is there yet, so there is no database and no key; and nothing is made.
+    let told = doctor(&[]).ended(1);
+    assert!(told.stdout.contains("有误  数据库") && told.stdout.contains("有误  密钥") && !told.stdout.contains("WRONG"), "{}", told.stdout);
+    let told = doctor(&["--language", "en"]).ended(1);
+    assert!(told.stdout.contains("WRONG  database") && told.stdout.contains("[--data]") && !told.stdout.contains("有误"), "{}", told.stdout);
+    let told = json_alone(&doctor(&["--json"]).ended(1));
+    assert!(told["ok"] == json!(false) && told["findings"].as_array().is_some_and(|f| f.len() > 5), "{told}");
+    assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
+}

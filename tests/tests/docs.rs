@@ -6,11 +6,12 @@ use heyi_api::cli::Cli;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "docs/operation.md",
     "workflows/README.md",
     "workflows/calendars/README.md",
     "templates/README.md",

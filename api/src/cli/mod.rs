@@ -6,6 +6,7 @@ mod backup;
 mod calendar;
 mod check;
 mod demo;
+mod doctor;
 mod graph;
 mod migrate;
 mod serve;
@@ -17,7 +18,6 @@ mod workflow;
 
 use crate::config::{Config, Flags};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -57,6 +57,8 @@ enum Command {
     Restore(backup::Restore),
     /// Carry an installation into another database. Files and keys stay in the data folder.
     Move(backup::Move),
+    /// Look whether everything about an installation is in order, and say what to do where it is not.
+    Doctor(doctor::Doctor),
     /// Show the settings in force, without secrets.
     #[command(after_help = "Example:\n  heyi config --data /srv/heyi")]
     Config {
@@ -88,9 +90,12 @@ pub struct Place {
 }
 
 impl Place {
+    fn flags(&self, listen: Option<SocketAddr>) -> Flags {
+        Flags { config: self.config.clone(), data: self.data.clone(), listen }
+    }
+
     fn read(&self, listen: Option<SocketAddr>) -> Result<Config, Failure> {
-        let flags = Flags { config: self.config.clone(), data: self.data.clone(), listen };
-        Config::read(&flags).map_err(|error| Failure::usage(error.to_string()))
+        Config::read(&self.flags(listen)).map_err(|error| Failure::usage(error.to_string()))
     }
 }
 
@@ -121,7 +126,7 @@ impl Language {
     }
 
     /// One of two texts.
-    fn pick<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
+    pub(crate) fn pick<'t>(self, zh: &'t str, en: &'t str) -> &'t str {
         match self {
             Self::Chinese => zh,
             Self::English => en,
@@ -160,10 +165,7 @@ type Outcome = Result<(), Failure>;
 pub fn run(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => on_runtime(args.run()),
-        Command::Serve(args) => {
-            log();
-            on_runtime(args.run())
-        }
+        Command::Serve(args) => on_runtime(args.run()),
         Command::Workflow(args) => args.run(),
         Command::Calendar(args) => args.run(),
         Command::Verify(args) => args.run(),
@@ -171,6 +173,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Backup(args) => on_runtime(args.run()),
         Command::Restore(args) => on_runtime(args.run()),
         Command::Move(args) => on_runtime(args.run()),
+        Command::Doctor(args) => on_runtime(args.run()),
         Command::Config { place, json } => config(&place, json),
         Command::Openapi => crate::rest::openapi().to_pretty_json().map(|text| println!("{text}")).map_err(Failure::from),
         Command::Completions { shell } => {
@@ -201,13 +204,4 @@ fn config(place: &Place, json: bool) -> Outcome {
         print!("{}", config.shown());
     }
     Ok(())
-}
-
-/// Readable lines on a terminal, JSON elsewhere. handlebars would log what letters say, so it is kept quiet.
-fn log() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("HEYI_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let filter = filter.add_directive("handlebars=info".parse().unwrap_or_default());
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
 }

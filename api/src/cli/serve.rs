@@ -2,7 +2,7 @@
 
 use super::{Failure, Outcome, Place};
 use crate::state::{App, Mode};
-use crate::{sandbox, server};
+use crate::{logs, sandbox, server};
 use clap::Args;
 use std::net::SocketAddr;
 use tokio::net::TcpListener;
@@ -26,6 +26,7 @@ impl Serve {
     /// Runs it until SIGTERM or Ctrl-C.
     pub(super) async fn run(self) -> Outcome {
         let config = self.place.read(self.listen)?;
+        logs::start(config.log_format);
         let app = App::open(config, if self.sandbox { Mode::Sandbox } else { Mode::Real }).await?;
         let _running = crate::backup::running::serving(&app.config.data_dir)?;
         if self.sandbox {

@@ -46,6 +46,10 @@ impl User {
     /// Runs it.
     pub(super) async fn run(self) -> Outcome {
         let Self::Add(args) = self;
+        let texts = [Some(&args.name), args.organisation.as_ref(), args.email.as_ref()];
+        if texts.into_iter().flatten().any(|text| text.trim().is_empty() || text.chars().any(char::is_control)) {
+            return Err(Failure::usage("name, organisation and mail address are one line each, without control characters"));
+        }
         let app = App::open(args.place.read(None)?, Mode::Either).await?;
         let roles: Vec<String> = app
             .engine

@@ -45,6 +45,24 @@ impl FolderPost {
     }
 }
 
+impl FolderPost {
+    /// Looks whether a file can be written where mails go, and leaves nothing behind.
+    pub(super) async fn probe(&self) -> Result<(), Failure> {
+        let folder = self.folder.clone();
+        let tried = tokio::task::spawn_blocking(move || {
+            // A folder that the first mail will make is looked at where it will be made.
+            let place = if folder.is_dir() { folder.as_path() } else { folder.parent().unwrap_or(&folder) };
+            let file = place.join(format!(".probe.{}.{}", std::process::id(), ATTEMPT.fetch_add(1, Ordering::Relaxed)));
+            File::create_new(&file).and_then(|_| fs::remove_file(&file)).map_err(|error| error.kind())
+        });
+        match tried.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(kind)) => Err(Failure::Temporary(format!("the mail folder cannot be written: {kind}"))),
+            Err(_) => Err(Failure::Temporary("the mail folder cannot be written".to_owned())),
+        }
+    }
+}
+
 impl fmt::Display for FolderPost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "folder:{}", self.folder.display())

@@ -1,11 +1,13 @@
 //! Mails: one finished notice in, one delivered message out.
 //!
 //! What lives here: building the message (encodings, Message-ID, invitation), the two posts (a folder of `.eml` files,
-//! and SMTP over a small pool of connections), and telling a failure that may pass from one that will not.
+//! and SMTP over a small pool of connections), telling a failure that may pass from one that will not, and reading
+//! what a mail server reports about a letter (`bounce`).
 //!
 //! What does not: the words (`templates`), the queue with its leases and retries (the mail worker), and when anybody is
 //! told anything (the workflow). No error or log text here carries a recipient's name or address.
 
+mod bounce;
 mod folder;
 mod invitation;
 mod message;
@@ -18,6 +20,7 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, Utc};
 
+pub use bounce::{Fate, HEAD_MAX_BYTES as REPORT_HEAD_MAX_BYTES, Report, read as read_report};
 pub use folder::FolderPost;
 pub use message::{MailError, message};
 pub use smtp::SmtpPost;
@@ -130,6 +133,17 @@ impl Post {
         match self {
             Post::Folder(folder) => folder.deliver(mail).await,
             Post::Smtp(smtp) => smtp.deliver(mail).await,
+        }
+    }
+
+    /// Looks whether a mail would be taken now, without sending one: the folder can be written, or the server greets us.
+    ///
+    /// # Errors
+    /// [`Failure`], without name or address of anybody.
+    pub async fn probe(&self) -> Result<(), Failure> {
+        match self {
+            Post::Folder(folder) => folder.probe().await,
+            Post::Smtp(smtp) => smtp.probe().await,
         }
     }
 

@@ -176,6 +176,13 @@ impl SmtpPost {
         self.send(connection, from, to, &content).await.map_err(|attempt| attempt.failure)
     }
 
+    /// Connects as for a mail (greeting, EHLO, encryption, log-in), and says goodbye.
+    pub(super) async fn probe(&self) -> Result<(), Failure> {
+        let mut connection = self.connect().await?;
+        let _ = timeout(QUIT_TIME, connection.smtp.quit()).await;
+        Ok(())
+    }
+
     /// Says goodbye on all idle connections; for the end of the program.
     pub async fn close(&self) {
         let connections = std::mem::take(&mut *self.lock());

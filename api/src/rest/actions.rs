@@ -48,7 +48,7 @@ async fn up_to_date(api: &Api, seen: &Seen) -> Result<(), Problem> {
         return Ok(());
     }
     let request = Request { case: Some(seen.id), workflow: None, me: engine_account(), command: None, key: None, expected: None, file: None };
-    match engine.submit(request).await {
+    match api.app.submit("clock", request).await {
         Err(SubmitError::Refused(refusals)) => tracing::error!(case = %seen.id, ?refusals, "a deadline could not fire: the workflow has a fault"),
         Err(other) => return Err(other.into()),
         Ok(_) => {}
@@ -162,7 +162,7 @@ pub async fn submit(api: &Api, seen: &Seen, steering: Steering, command: Command
     let expected = steering.expected(seen.loaded.case.version);
     let request =
         Request { case: Some(seen.id), workflow: None, me: seen.actor.account.clone(), command: Some(command), key: steering.key, expected, file };
-    match api.app.engine.submit(request).await {
+    match api.app.submit("act", request).await {
         Ok(committed) => Ok(committed),
         Err(SubmitError::Refused(refusals)) => Err(refused(api, seen, &action, refusals)),
         Err(other) => Err(other.into()),

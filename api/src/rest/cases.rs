@@ -111,7 +111,7 @@ pub async fn open(State(api): State<Api>, actor: Actor, steering: Steering, Stri
         expected: None,
         file: None,
     };
-    let committed = match engine.submit(request).await {
+    let committed = match api.app.submit("open", request).await {
         Ok(committed) => committed,
         Err(SubmitError::Refused(refusals)) => {
             let code = if refusals.iter().all(|r| r.code == Code::Input) { ProblemCode::Input } else { ProblemCode::Refused };

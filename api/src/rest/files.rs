@@ -81,7 +81,7 @@ pub async fn upload(
     let for_ = params.read("for", "a person's id", |t| t.parse::<PersonId>().ok())?;
     let effective_on = params.read("effective_on", "2026-03-02", |t| t.parse::<LegalTime>().ok())?;
     let media_type = declared(&headers)?;
-    let bytes = bytes(&headers, body, api.limits.file_bytes, api.limits.body).await?;
+    let bytes = bytes(&headers, body, api.limits.file_bytes, &api.limits).await?;
     check(media_type, &bytes)?;
     let sha256 = sha256(&bytes);
     let id = file_id(&seen, &steering, &sha256);

@@ -3,6 +3,7 @@
 
 use super::Api;
 use crate::error::{Problem, ProblemCode};
+use crate::server::Limits;
 use axum::body::{Body as Stream, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
@@ -13,7 +14,6 @@ use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::fmt;
 use std::pin::Pin;
-use std::time::Duration;
 
 /// How deep a body may nest.
 const MAX_DEPTH: usize = 32;
@@ -42,7 +42,7 @@ impl<T: Body> FromRequest<Api> for Strict<T> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = bytes(&parts.headers, body, api.limits.json_bytes, api.limits.body).await?;
+        let bytes = bytes(&parts.headers, body, api.limits.json_bytes, &api.limits).await?;
         let map = if bytes.is_empty() {
             Map::new()
         } else {
@@ -112,8 +112,8 @@ fn shown(key: &str) -> String {
 /// Reads a body to its end.
 ///
 /// # Errors
-/// When it is too large, too slow, or breaks off.
-pub async fn bytes(headers: &HeaderMap, body: Stream, limit: usize, time: Duration) -> Result<Vec<u8>, Problem> {
+/// When it is too large, too slow, pauses for too long, or breaks off.
+pub async fn bytes(headers: &HeaderMap, body: Stream, limit: usize, limits: &Limits) -> Result<Vec<u8>, Problem> {
     let announced = headers.get(CONTENT_LENGTH).and_then(|l| l.to_str().ok()).and_then(|l| l.parse::<usize>().ok());
     let too_large = || Problem::new(ProblemCode::TooLarge).detail("limit", limit.to_string());
     if announced.is_some_and(|n| n > limit.saturating_mul(PATIENCE)) {
@@ -123,7 +123,10 @@ pub async fn bytes(headers: &HeaderMap, body: Stream, limit: usize, time: Durati
         let mut body = body;
         let mut out = Vec::with_capacity(announced.unwrap_or(0).min(limit));
         let mut seen = 0usize;
-        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        loop {
+            let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+            let Ok(frame) = tokio::time::timeout(limits.pause, next).await else { return Err(Problem::new(ProblemCode::TooSlow)) };
+            let Some(frame) = frame else { break };
             let Ok(frame) = frame else { return Err(Problem::new(ProblemCode::TooSlow)) };
             let Some(data) = frame.data_ref() else { continue };
             seen += data.len();
@@ -136,7 +139,7 @@ pub async fn bytes(headers: &HeaderMap, body: Stream, limit: usize, time: Durati
         if seen > limit { Err(too_large()) } else { Ok(out) }
     };
     // Nothing but the network is waited for here, so the time limit tears no work apart.
-    tokio::time::timeout(time, read).await.unwrap_or_else(|_| Err(Problem::new(ProblemCode::TooSlow)))
+    tokio::time::timeout(limits.body, read).await.unwrap_or_else(|_| Err(Problem::new(ProblemCode::TooSlow)))
 }
 
 /// Reads a JSON object; each key once, at most [`MAX_DEPTH`] deep.

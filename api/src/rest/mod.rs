@@ -27,6 +27,7 @@ mod workflows;
 
 use crate::auth;
 use crate::error::{Language, Problem, ProblemCode, RequestId, face};
+use crate::measure;
 use crate::server::Limits;
 use crate::state::App;
 use crate::words::Words;
@@ -39,6 +40,7 @@ use axum::response::{IntoResponse as _, Response};
 use heyi_engine::store::seal::random;
 use std::sync::Arc;
 use std::time::Instant;
+use tracing::Instrument as _;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -98,6 +100,7 @@ fn root() -> OpenApiRouter<Api> {
     OpenApiRouter::with_openapi(describe::base())
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))
+        .routes(routes!(operation::metrics))
         .routes(routes!(operation::openapi))
         .routes(routes!(operation::key))
 }
@@ -145,7 +148,8 @@ async fn wrong_method() -> Problem {
 
 /// Runs the handler in its own task, and answers in time whatever becomes of it.
 async fn own_task(State(api): State<Api>, request: Request, next: Next) -> Response {
-    let task = tokio::spawn(next.run(request));
+    // The task keeps the request's number for its log lines.
+    let task = tokio::spawn(next.run(request).in_current_span());
     match tokio::time::timeout(api.limits.handler, task).await {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => Problem::internal(&error).into_response(),
@@ -153,17 +157,21 @@ async fn own_task(State(api): State<Api>, request: Request, next: Next) -> Respo
     }
 }
 
-/// Numbers the request, and logs it once: route, not address, as an address may name somebody.
+/// Numbers the request, counts it, and logs it once: route, not address, as an address may name somebody. Every log
+/// line that is written on its way bears the number.
 async fn observe(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers().get(REQUEST_ID));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".to_owned(), |p| p.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = next.run(request).await;
+    let span = tracing::info_span!("request", request_id = %id);
+    let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
-    let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(request_id = %id, %method, route, status, ms, "request");
+    let took = began.elapsed();
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(%method, route, status, ms, "request"));
+    measure::request(method.as_str(), &route, status, took.as_secs_f64());
     response.extensions_mut().remove::<Language>();
     let headers = response.headers_mut();
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

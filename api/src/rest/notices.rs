@@ -32,7 +32,8 @@ pub struct NoticeView {
     /// The side, seat or role that is told.
     #[serde(rename = "as")]
     pub as_: Option<String>,
-    /// `waiting`, `sending`, `sent`, `failed`, or `paper` for a recipient without a mail address.
+    /// `waiting`, `sending`, `sent`, `failed`, `delayed` or `bounced` by what a mail server reported later, `cancelled` when
+    /// called back, or `paper` for a recipient without a mail address.
     pub state: String,
     /// How often it was tried.
     pub attempts: i64,

@@ -1,20 +1,18 @@
-//! Outside `/api/v1`, for whoever runs the server and for whoever checks a package: no token is needed.
+//! Outside `/api/v1`, for whoever runs the server and for whoever checks a package. No token is needed but for `/metrics`.
 
 use super::Api;
+use crate::auth::{Eyes, token};
 use crate::error::{Problem, ProblemCode, ProblemDocument};
-use crate::sandbox;
+use crate::measure::{self, PROMETHEUS_TEXT};
+use crate::ready::{Check, checks};
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use heyi_engine::submit::Engine;
+use heyi_engine::store::accounts::Token;
 use serde::Serialize;
-use std::time::Duration;
 use utoipa::ToSchema;
-
-/// How long the database may take to answer.
-const READY_WITHIN: Duration = Duration::from_secs(5);
 
 /// That all is well.
 #[derive(Serialize, ToSchema)]
@@ -23,32 +21,59 @@ pub struct Health {
     pub status: &'static str,
 }
 
+/// That the server can work.
+#[derive(Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready`
+    pub status: &'static str,
+    /// Each thing that it needs.
+    pub checks: Vec<Check>,
+}
+
 /// Whether the process is alive.
 #[utoipa::path(get, operation_id = "health", path = "/healthz", tag = "operation", security(()), responses((status = 200, body = Health)))]
 pub async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Whether it can work: the database answers, and a training room has its tokens.
+/// Whether it can work, and if not, why not.
+///
+/// Database, durability, migrations, workers, keys, disk, templates; in the training room its tokens too.
 #[utoipa::path(get, operation_id = "readiness", path = "/readyz", tag = "operation", security(()),
-    responses((status = 200, body = Health), (status = 503, body = ProblemDocument, content_type = "application/problem+json", description = "Why not")))]
-pub async fn readyz(State(api): State<Api>) -> Result<Json<Health>, Problem> {
-    let not_ready = |reason: &str| Problem::new(ProblemCode::NotReady).detail("reason", reason);
-    let engine: Engine = api.app.engine.clone();
-    // The question runs to its end in its own task; only the waiting has a limit.
-    let asked = tokio::spawn(async move { engine.store().meta(crate::state::SANDBOX).await });
-    match tokio::time::timeout(READY_WITHIN, asked).await {
-        Ok(Ok(Ok(_))) => {}
-        Ok(Ok(Err(error))) => {
-            tracing::error!(%error, "the database does not answer");
-            return Err(not_ready("the database does not answer"));
+    responses((status = 200, body = Readiness), (status = 503, body = ProblemDocument, content_type = "application/problem+json", description = "Why not, under `checks`")))]
+pub async fn readyz(State(api): State<Api>) -> Result<Response, Problem> {
+    let checks = checks(&api.app, &api.limits).await;
+    if checks.iter().any(|check| !check.ok) {
+        return Err(Problem::not_ready(checks));
+    }
+    let mut response = Json(Readiness { status: "ready", checks }).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// What was counted and what waits, as Prometheus reads it. For staff, and for the token of the setting `metrics_token`.
+#[utoipa::path(get, operation_id = "metrics", path = "/metrics", tag = "operation",
+    responses(
+        (status = 200, description = "Prometheus text; no label names a case or a person", body = String, content_type = "text/plain"),
+        (status = 401, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
+    ))]
+pub async fn metrics(State(api): State<Api>, headers: HeaderMap) -> Result<Response, Problem> {
+    let given = token(&headers).ok_or_else(|| Problem::new(ProblemCode::Unauthenticated))?;
+    // Digests are compared, so that the time it takes says nothing about the token.
+    let collector = api.app.config.metrics_token.as_deref().is_some_and(|known| !known.is_empty() && Token::hash(known) == Token::hash(given));
+    if !collector {
+        let account = api.app.engine.store().account_by_token(given).await?.ok_or_else(|| Problem::new(ProblemCode::Unauthenticated))?;
+        let staff = api.app.engine.library().workflows().any(|w| Eyes::of(&w.definition, &account).is_some_and(|eyes| eyes.is_staff()));
+        if !staff {
+            return Err(Problem::new(ProblemCode::Forbidden));
         }
-        Ok(Err(_)) | Err(_) => return Err(not_ready("the database does not answer in time")),
     }
-    if api.app.sandbox && !sandbox::tokens_file(&api.app).is_file() {
-        return Err(not_ready("the file with the training room's tokens is missing"));
-    }
-    Ok(Json(Health { status: "ready" }))
+    let mut response = measure::page(&api.app).await.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROMETHEUS_TEXT));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
 /// This description.

@@ -126,6 +126,12 @@ impl Templates {
         self.languages.insert(tag.to_owned(), registries);
     }
 
+    /// Whether there is nothing to write letters with.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.languages.is_empty() || self.digests.is_empty()
+    }
+
     /// Puts `view` into words.
     ///
     /// # Errors

@@ -126,7 +126,9 @@ pub(super) fn case_action(draft: &mut Draft<'_>, command: &Command, action: &str
     // A consent is the person's own: the input may name whose it is as well as `for`.
     let for_ = command.for_.or_else(|| if action == "consent" { person_of(&input, "person") } else { None });
     let ask = Ask { by, this: None, for_, evidence: &command.evidence, on: legal_at, offering: matches!(action, "file") };
-    let (acted, _) = permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?;
+    // What a mail server reports, the engine writes down itself; nobody keys it in.
+    let reported = action == "serve" && text(&input, "outcome") == "bounced" && draft.outside.me.is_engine();
+    let acted = if reported { Acted::engine(Who::Rule) } else { permit::act(draft.rules, &draft.case, draft.outside, &ask).map_err(|r| vec![*r])?.0 };
     match action {
         "record" => {
             let set = draft.keep(input.into_iter().collect())?;

@@ -384,7 +384,14 @@ pub fn parked(rules: Rules<'_>, case: &Case, consequences: &Consequences) -> Vec
             .any(|r| r.id.proceeding == p.id && !r.fired && !r.is_paused() && !r.is_provisional() && r.acts_at.is_some());
         own_work || clock
     };
-    let mut covered: Vec<ProceedingId> = open.iter().filter(|p| covered_itself(p)).map(|p| p.id).collect();
+    let covered = open.iter().filter(|p| covered_itself(p)).map(|p| p.id).collect();
+    uncovered(rules, case, covered)
+}
+
+/// The open proceedings that neither are among `covered` nor wait on one that is, near or far.
+#[must_use]
+pub fn uncovered(rules: Rules<'_>, case: &Case, mut covered: Vec<ProceedingId>) -> Vec<ProceedingId> {
+    let open: Vec<&Proceeding> = case.proceedings.values().filter(|p| p.is_open()).collect();
     loop {
         let more: Vec<ProceedingId> = open
             .iter()

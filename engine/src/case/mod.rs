@@ -167,6 +167,14 @@ pub struct Account {
     pub stands_in: bool,
 }
 
+impl Account {
+    /// Whether this is the engine itself, which nobody can log in as.
+    #[must_use]
+    pub fn is_engine(&self) -> bool {
+        self.role == "engine" && self.id.uuid().is_nil()
+    }
+}
+
 /// Who acts in a case for another case, by `send`.
 #[must_use]
 pub fn linked_case_account() -> Account {

@@ -59,7 +59,14 @@ pub fn compile(file: WorkflowFile, places: &Places) -> (Definition, Vec<Mistake>
         let data = c.types(&format!("proceedings.{name}.data"), &def.data);
         definition.kinds.insert(
             name.clone(),
-            Kind { name: name.clone(), def: Arc::new(def.clone()), data, transitions: IndexMap::new(), deadlines: IndexMap::new(), limit: Vec::new() },
+            Kind {
+                name: name.clone(),
+                def: Arc::new(def.clone()),
+                data,
+                transitions: IndexMap::new(),
+                deadlines: IndexMap::new(),
+                limit: Vec::new(),
+            },
         );
     }
     c.declarations(&definition);

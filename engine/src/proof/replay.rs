@@ -7,7 +7,7 @@ use super::{Fault, OfCase};
 use crate::case::consequences::{Consequences, consequences};
 use crate::case::event::{Event, ValueId, What};
 use crate::case::{Case, Rules, clock, evolve};
-use crate::store::decided::summary;
+use crate::store::decided::{summary, word_hashes};
 use crate::store::rows::{case, deadline, word, work};
 use crate::store::seal::SealKey;
 use crate::store::{StoreError, ms};
@@ -139,7 +139,7 @@ async fn words<C: ConnectionTrait>(look: &Look<'_, C>, master: &SealKey, case: &
         let (What::Recorded { set } | What::PersonRecorded { set, .. }) = &event.what else { continue };
         for one in set.iter().filter(|set| !matches!(set.name.as_str(), "identity" | "phone" | "email")) {
             if let Some(Value::Text(text)) = case.vault.get(&one.value) {
-                right.extend(cases::word_hashes(master, text));
+                right.extend(word_hashes(master, text));
             }
         }
     }

@@ -92,12 +92,7 @@ impl Batch {
 }
 
 /// Notes what differs from what is stored.
-fn changes<K: Ord, R: Clone + PartialEq>(
-    out: &mut std::collections::BTreeMap<K, Option<R>>,
-    stored: &[R],
-    wanted: &[R],
-    key: impl Fn(&R) -> K,
-) {
+fn changes<K: Ord, R: Clone + PartialEq>(out: &mut std::collections::BTreeMap<K, Option<R>>, stored: &[R], wanted: &[R], key: impl Fn(&R) -> K) {
     let old: std::collections::BTreeMap<K, &R> = stored.iter().map(|row| (key(row), row)).collect();
     for row in wanted {
         let key = key(row);

@@ -1,9 +1,9 @@
 //! The database: rows, and nothing that decides.
 //!
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads a case, `decided` turns a
-//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `accounts` keeps who may log in, `views` answers lists,
-//! `copy` reads a whole database as it is, `fill` fills one, `chains` walks every chain. Appending events is private to the engine:
-//! only `submit` can change a case.
+//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `returned` marks those that came back, `accounts` keeps who
+//! may log in, `views` answers lists, `health` says how the database fares, `copy` reads a whole database as it is, `fill` fills one,
+//! `chains` walks every chain. Appending events is private to the engine: only `submit` can change a case.
 
 pub mod accounts;
 pub(crate) mod batch;
@@ -13,15 +13,18 @@ pub mod copy;
 pub(crate) mod decided;
 pub mod fault;
 pub mod fill;
+pub mod health;
 pub mod migration;
 pub mod outbox;
+pub mod returned;
 pub mod rows;
 pub mod seal;
 mod tables;
 pub mod views;
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr, Statement, sqlx,
+    ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
+    Statement, TransactionOptions, TransactionTrait as _, sqlx,
 };
 use sea_orm_migration::MigratorTrait as _;
 use std::time::Duration;
@@ -30,8 +33,14 @@ use std::time::Duration;
 const BUSY_SECONDS: u64 = 10;
 /// How long somebody waits for a connection before the database counts as not to be reached.
 const ACQUIRE_SECONDS: u64 = 5;
+/// How long a statement may run at a PostgreSQL server. Copying or proving a large table is one statement.
+const STATEMENT_SECONDS: u64 = 900;
+/// How long a transaction may stand open there while nobody says anything.
+const SILENT_SECONDS: u64 = 60;
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
+/// The same on PostgreSQL, where each command has one for itself.
+const POSTGRES_POOL_MAX: u32 = 24;
 
 /// A database that is ready.
 #[derive(Clone, Debug)]
@@ -165,10 +174,30 @@ impl Store {
     /// # Errors
     /// As [`Store::connect`].
     pub async fn connect_as_is(url: &str) -> Result<Self, StoreError> {
+        let store = Self::open(url, "rwc").await?;
+        if let Some(weak) = store.durability().await?.into_iter().find(|setting| !setting.is_fine()) {
+            return Err(StoreError::Setting { setting: weak.name, found: weak.found, wanted: weak.wanted });
+        }
+        store.check_version().await?;
+        Ok(store)
+    }
+
+    /// Connects to a database that is there, and leaves it as it is: for somebody who asks whether it is in order.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn as_found(url: &str) -> Result<Self, StoreError> {
+        Self::open(url, "rw").await
+    }
+
+    /// Connects. `mode` is SQLite's: whether a missing file is made.
+    async fn open(url: &str, mode: &str) -> Result<Self, StoreError> {
         let memory = url.contains(":memory:");
-        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode=rwc") } else { url.to_owned() };
+        let url_is_postgres = url.starts_with("postgres");
+        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode={mode}") } else { url.to_owned() };
         let mut options = ConnectOptions::new(url);
-        options.max_connections(if memory { 1 } else { POOL_MAX }).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
+        let most = if url_is_postgres { POSTGRES_POOL_MAX } else { POOL_MAX };
+        options.max_connections(if memory { 1 } else { most }).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
         // A look at each connection before its use would cost every command a round trip; one that broke says so when it is used.
         options.test_before_acquire(false);
         if memory {
@@ -181,11 +210,10 @@ impl Store {
                 .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                 .foreign_keys(true)
         });
-        let db = Database::connect(options).await?;
-        let store = Self { db };
-        store.check_settings(memory).await?;
-        store.check_version().await?;
-        Ok(store)
+        // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
+        let limits = [("statement_timeout", STATEMENT_SECONDS), ("idle_in_transaction_session_timeout", SILENT_SECONDS)];
+        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))));
+        Ok(Self { db: Database::connect(options).await? })
     }
 
     /// Connects to a database that is there, to look at it: nothing is made, brought up to date or written.
@@ -220,6 +248,15 @@ impl Store {
         self.db.get_database_backend() == DatabaseBackend::Postgres
     }
 
+    /// Begins a writing transaction: on SQLite it takes the write lock at once.
+    ///
+    /// # Errors
+    /// When the database cannot give one.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions { sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate), ..TransactionOptions::default() };
+        self.db.begin_with_options(options).await
+    }
+
     async fn setting(&self, sql: &str) -> Result<String, StoreError> {
         let statement = Statement::from_string(self.db.get_database_backend(), sql.to_owned());
         let row = self.db.query_one_raw(statement).await?;
@@ -228,28 +265,6 @@ impl Store {
             return Ok(text);
         }
         Ok(row.try_get_by_index::<i64>(0).map(|n| n.to_string()).or_else(|_| row.try_get_by_index::<i32>(0).map(|n| n.to_string()))?)
-    }
-
-    async fn check_settings(&self, memory: bool) -> Result<(), StoreError> {
-        let checks: &[(&str, &'static str, &'static str)] = if self.is_postgres() {
-            &[("SHOW synchronous_commit", "synchronous_commit", "on"), ("SHOW fsync", "fsync", "on")]
-        } else if memory {
-            &[]
-        } else {
-            &[
-                ("PRAGMA journal_mode", "journal_mode", "wal"),
-                ("PRAGMA synchronous", "synchronous", "2"),
-                ("PRAGMA foreign_keys", "foreign_keys", "1"),
-            ]
-        };
-        for (sql, setting, wanted) in checks {
-            let found = self.setting(sql).await?;
-            let stronger = *setting == "synchronous_commit" && matches!(found.as_str(), "remote_write" | "remote_apply");
-            if found != *wanted && !stronger {
-                return Err(StoreError::Setting { setting, found, wanted });
-            }
-        }
-        Ok(())
     }
 
     /// Refuses a database that knows migrations of which this program has never heard.

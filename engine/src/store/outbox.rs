@@ -53,6 +53,18 @@ pub enum Attempt {
     },
 }
 
+impl Attempt {
+    /// How it went, in one word.
+    #[must_use]
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Delivered { .. } => "delivered",
+            Self::Temporary { .. } => "temporary",
+            Self::Permanent { .. } => "permanent",
+        }
+    }
+}
+
 impl Store {
     /// Leases the letters that are due, oldest first.
     ///

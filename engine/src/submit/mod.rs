@@ -178,7 +178,18 @@ impl Engine {
             let (writer, waiting) = mpsc::unbounded_channel();
             (Road::Group(writer), Some(waiting))
         };
-        let inner = Arc::new(Inner { store, master, library, clock, printable, held: Held::default(), road, woken: Notify::new(), commits: AtomicU64::new(0), commands: AtomicU64::new(0) });
+        let inner = Arc::new(Inner {
+            store,
+            master,
+            library,
+            clock,
+            printable,
+            held: Held::default(),
+            road,
+            woken: Notify::new(),
+            commits: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+        });
         if let Some(waiting) = waiting {
             tokio::spawn(Self::writer(Arc::downgrade(&inner), waiting));
         }
