@@ -96,7 +96,7 @@ impl Store {
     pub async fn durability(&self) -> Result<Vec<Setting>, StoreError> {
         let checks: &[(&str, &'static str, &'static str)] = if self.is_postgres() {
             &[("SHOW synchronous_commit", "synchronous_commit", "on"), ("SHOW fsync", "fsync", "on")]
-        } else if self.setting("SELECT COALESCE(MAX(file), '') FROM pragma_database_list WHERE name = 'main'").await?.is_empty() {
+        } else if self.memory {
             &[]
         } else {
             &[

@@ -46,6 +46,8 @@ const POSTGRES_POOL_MAX: u32 = 24;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: DatabaseConnection,
+    /// Asked for as `:memory:`: it promises to keep nothing.
+    memory: bool,
 }
 
 /// Why the database cannot be used.
@@ -213,7 +215,7 @@ impl Store {
         // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
         let limits = [("statement_timeout", STATEMENT_SECONDS), ("idle_in_transaction_session_timeout", SILENT_SECONDS)];
         options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))));
-        Ok(Self { db: Database::connect(options).await? })
+        Ok(Self { db: Database::connect(options).await?, memory })
     }
 
     /// Connects to a database that is there, to look at it: nothing is made, brought up to date or written.
