@@ -90,7 +90,8 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let (stop_workers, stopped) = watch::channel(false);
     let hourly = tokio::spawn(proofs::run(app.clone(), stopped.clone()));
     let told = stopped.clone();
-    let workers = tokio::spawn(stand_up_again(move || deliver::run(app.clone(), stopped.clone()), told));
+    let working = app.clone();
+    let workers = tokio::spawn(stand_up_again(move || deliver::run(working.clone(), stopped.clone()), told));
     let connections = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(limits.connections));
     let mut builder = http1::Builder::new();

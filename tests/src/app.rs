@@ -104,7 +104,7 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_as(limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
-        let started = Self::open(tempfile::tempdir().expect("a temporary folder"), limits, settings).await;
+        let started = Self::started(tempfile::tempdir().expect("a temporary folder"), limits, settings).await;
         started.clock(START).await;
         started
     }
@@ -114,10 +114,10 @@ impl TestApp {
     /// # Panics
     /// When it does not start.
     pub async fn start_in(folder: TempDir, limits: Limits) -> Self {
-        Self::open(folder, limits, |_| {}).await
+        Self::started(folder, limits, |_| {}).await
     }
 
-    async fn open(folder: TempDir, limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
+    async fn started(folder: TempDir, limits: Limits, settings: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config { data_dir: folder.path().to_owned(), listen: SocketAddr::from(([127, 0, 0, 1], 0)), ..Config::default() };
         settings(&mut config);
         let app = App::open(config, Mode::Sandbox).await.expect("the application opens");

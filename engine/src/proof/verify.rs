@@ -20,6 +20,9 @@ const PAGE: u64 = 200;
 /// Cases that are not there and whose rows are named, for each table.
 const MAX_UNKNOWN: usize = 100;
 
+/// Judges a signature: by the fingerprint of its key, the message, and its bytes.
+pub type Accepts<'a> = dyn Fn(&str, &[u8], &[u8; 64]) -> bool + Sync + 'a;
+
 /// What is to be looked at, and with what.
 pub struct Ask<'a> {
     /// The installation's key.
@@ -29,7 +32,7 @@ pub struct Ask<'a> {
     /// The file of checkpoints, if there is one.
     pub lines: Option<Box<dyn BufRead + Send>>,
     /// Whether a signature of a message by the key of this fingerprint is good, and the key the one that is wanted.
-    pub accepts: &'a (dyn Fn(&str, &[u8], &[u8; 64]) -> bool + Sync),
+    pub accepts: &'a Accepts<'a>,
     /// Told after each case: how many were looked at, and how many there are.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }

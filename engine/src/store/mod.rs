@@ -227,7 +227,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(POOL_MAX).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
         options.map_sqlx_sqlite_opts(|o| o.busy_timeout(Duration::from_secs(BUSY_SECONDS)).pragma("query_only", "ON"));
-        let store = Self { db: Database::connect(options).await? };
+        let store = Self { db: Database::connect(options).await?, memory: false };
         store.check_version().await?;
         let statement = Statement::from_string(store.db.get_database_backend(), "SELECT version FROM seaql_migrations".to_owned());
         let rows = store.db.query_all_raw(statement).await.unwrap_or_default();

@@ -7,11 +7,13 @@
 use super::turn::{Draw, Job, Tentative, Trust, Turn};
 use super::{Committed, Engine, SubmitError};
 use crate::ids::CaseId;
+use crate::measures;
 use crate::store::batch::{Batch, NotWritten};
 use crate::store::{StoreError, fault};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 /// At most so many commands share a transaction.
@@ -102,7 +104,7 @@ impl Engine {
                     let case = turn.case;
                     let head = case.and_then(|id| Some((id, tentative.get(&id)?.row.head.clone())));
                     let numbers = batch.numbers.clone();
-                    match self.write(batch, draw).await {
+                    match self.write(batch, draw, 1).await {
                         Err(NotWritten::Unknown(error)) => {
                             fate_unknown = Some(error);
                             match self.was_written(head).await {
@@ -134,13 +136,16 @@ impl Engine {
         Err(fate_unknown.unwrap_or_else(|| StoreError::Unreachable("others changed the same case again and again".to_owned())).into())
     }
 
-    async fn write(&self, batch: Batch, draw: Draw) -> Result<(), NotWritten> {
+    /// `commands`: how many it carries.
+    async fn write(&self, batch: Batch, draw: Draw, commands: usize) -> Result<(), NotWritten> {
+        let begin = Instant::now();
         match (&self.0.road, draw) {
             (Road::Group(_), _) => self.0.store.write_sqlite(batch).await?,
             (Road::Parallel(_), Draw::Transaction(transaction)) => self.0.store.write_postgres(batch, transaction).await?,
             (Road::Parallel(_), Draw::Held) => self.0.store.write_postgres(batch, None).await?,
         }
         self.0.commits.fetch_add(1, Ordering::Relaxed);
+        measures::commit(begin.elapsed().as_secs_f64(), commands);
         fault::point("commit");
         Ok(())
     }
@@ -239,7 +244,7 @@ impl Engine {
             let proven = !turns.iter().any(|(_, turn)| turn.unproven);
             if proven || matches!(self.still_stands(&batch).await, Ok(true)) { Ok(()) } else { Err(NotWritten::Stale) }
         } else {
-            self.write(batch, Draw::Held).await
+            self.write(batch, Draw::Held, turns.len()).await
         };
         match written {
             Ok(()) => {
