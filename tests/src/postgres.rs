@@ -67,6 +67,26 @@ impl Cluster {
         assert!(ended.is_ok_and(|s| s.success()), "{name} failed:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
     }
 
+    /// Ends the server at once, as a crash would; what it acknowledged stays.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn fall(&self) {
+        let data = self.folder.path().join("data");
+        self.run("pg_ctl", &["-D", data.to_str().expect("a path in ASCII"), "-m", "immediate", "-w", "stop"]);
+    }
+
+    /// Starts it again, on the same port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn rise(&self) {
+        let (data, log) = (self.folder.path().join("data"), self.folder.path().join("log"));
+        let options = format!("-k {} -c listen_addresses=127.0.0.1 -p {}", self.folder.path().display(), self.port);
+        let (data, log) = (data.to_str().expect("a path in ASCII"), log.to_str().expect("a path in ASCII"));
+        self.run("pg_ctl", &["-D", data, "-l", log, "-w", "-o", &options, "start"]);
+    }
+
     /// A program of the server; it refuses to run as root.
     fn program(&self, name: &str) -> Command {
         let mut command = if root() {

@@ -199,6 +199,23 @@ impl Serving {
         answer.json().await.expect("JSON")
     }
 
+    /// How much memory it holds, in KiB.
+    ///
+    /// # Panics
+    /// Where `/proc` does not say.
+    #[must_use]
+    pub fn memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the system says");
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("a line of memory");
+        line.split_whitespace().next().and_then(|n| n.parse().ok()).expect("a number")
+    }
+
+    /// Where it listens, and the tokens of its people.
+    #[must_use]
+    pub fn address(&self) -> (String, BTreeMap<String, String>) {
+        (self.base.clone(), self.tokens.clone())
+    }
+
     /// Ends it with SIGTERM.
     ///
     /// # Panics

@@ -103,6 +103,11 @@ impl Batch {
         self.cases.is_empty()
     }
 
+    /// Whether somebody waits for what goes into the outbox.
+    pub fn wakes(&self) -> bool {
+        !self.letters.0.is_empty() || !self.errands.0.is_empty()
+    }
+
     /// How many bytes it holds, about.
     pub fn size(&self) -> usize {
         self.events.0.len() + self.values.0.len() + self.letters.0.len() + self.file.as_ref().map_or(0, |f| f.sealed.len())

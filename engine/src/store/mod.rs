@@ -37,6 +37,8 @@ const ACQUIRE_SECONDS: u64 = 5;
 const STATEMENT_SECONDS: u64 = 900;
 /// How long a transaction may stand open there while nobody says anything.
 const SILENT_SECONDS: u64 = 60;
+/// A connection that nobody has used for so long may have lost its server.
+const RESTED: Duration = Duration::from_secs(1);
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
 /// The same on PostgreSQL, where each command has one for itself.
@@ -200,8 +202,8 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         let most = if url_is_postgres { POSTGRES_POOL_MAX } else { POOL_MAX };
         options.max_connections(if memory { 1 } else { most }).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
-        // A look at each connection before its use would cost every command a round trip; one that broke says so when it is used.
-        options.test_before_acquire(false);
+        // A look at each connection before its use would cost every command a round trip: only one that has rested is looked at.
+        options.test_before_acquire_if_idle_for(RESTED);
         if memory {
             options.min_connections(1).idle_timeout(Duration::from_secs(86_400 * 365)).max_lifetime(Duration::from_secs(86_400 * 365));
         }

@@ -25,6 +25,9 @@ const TRIES: usize = 12;
 /// Cases of one node that wait for each other by chance only.
 const STRIPES: usize = 256;
 
+/// Last numbers of series, before and after.
+type Numbers = std::collections::BTreeMap<(String, i64), (i64, i64)>;
+
 /// A job and whom to tell.
 pub(super) struct Waiting {
     pub job: Job,
@@ -103,19 +106,22 @@ impl Engine {
                 Ok(turn) => {
                     let case = turn.case;
                     let head = case.and_then(|id| Some((id, tentative.get(&id)?.row.head.clone())));
-                    let numbers = batch.numbers.clone();
+                    let (numbers, wakes) = (batch.numbers.clone(), batch.wakes());
                     match self.write(batch, draw, 1).await {
                         Err(NotWritten::Unknown(error)) => {
                             fate_unknown = Some(error);
                             match self.was_written(head).await {
-                                Some(true) => Ok((turn, numbers)),
+                                Some(true) => Ok(()),
                                 Some(false) => Err(NotWritten::Stale),
                                 None => break,
                             }
                         }
-                        other => other.map(|()| (turn, numbers)),
+                        other => other,
                     }
-                    .map(|(turn, numbers)| self.done(turn, &tentative, numbers))
+                    .map(|()| {
+                        self.done(tentative, numbers, 1, wakes);
+                        turn.answer
+                    })
                 }
                 Err(error) => Err(error),
             };
@@ -150,27 +156,19 @@ impl Engine {
         Ok(())
     }
 
-    /// After the commit: what is held changes, whoever waits is waked, and the answer may go.
-    fn done(
-        &self,
-        turn: Turn,
-        tentative: &Tentative,
-        numbers: std::collections::BTreeMap<(String, i64), (i64, i64)>,
-    ) -> Result<Committed, SubmitError> {
-        if let Some(id) = turn.case
-            && let Some(loaded) = tentative.get(&id)
-        {
-            self.0.held.keep_case(id, loaded.clone());
+    /// After the commit: what is held changes, and whoever waits is waked. Then answers may go.
+    fn done(&self, tentative: Tentative, numbers: Numbers, commands: usize, wakes: bool) {
+        for (id, loaded) in tentative {
+            self.0.held.keep_case(id, loaded);
         }
         for ((series, year), (_, last)) in numbers {
             self.0.held.keep_number(series, year, last);
         }
-        self.0.commands.fetch_add(1, Ordering::Relaxed);
-        if turn.wakes {
+        self.0.commands.fetch_add(u64::try_from(commands).unwrap_or(0), Ordering::Relaxed);
+        if wakes {
             self.0.woken.notify_waiters();
             self.0.woken.notify_one();
         }
-        turn.answer
     }
 
     /// Whether what a refusal rests on is still so.
@@ -194,17 +192,26 @@ impl Engine {
         while waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
             let Some(inner) = engine.upgrade() else { return };
             let engine = Engine(inner);
-            let mut group = Vec::new();
-            for one in next.drain(..) {
-                if one.job.is_alone() {
-                    engine.group(std::mem::take(&mut group)).await;
-                    engine.by_itself(one).await;
-                } else {
-                    group.push(one);
-                }
+            let waiting = std::mem::take(&mut next);
+            // Should one fall over all the same, those who waited with it hear so, and the writer goes on.
+            if let Err(error) = tokio::spawn(async move { engine.groups(waiting).await }).await {
+                tracing::error!(%error, "a group of commands was broken off");
             }
-            engine.group(group).await;
         }
+    }
+
+    /// What waits, in groups; what must be alone stands between them.
+    async fn groups(&self, waiting: Vec<Waiting>) {
+        let mut group = Vec::new();
+        for one in waiting {
+            if one.job.is_alone() {
+                self.group(std::mem::take(&mut group)).await;
+                self.by_itself(one).await;
+            } else {
+                group.push(one);
+            }
+        }
+        self.group(group).await;
     }
 
     async fn by_itself(&self, one: Waiting) {
@@ -239,19 +246,18 @@ impl Engine {
         if turns.is_empty() {
             return;
         }
-        let numbers = batch.numbers.clone();
+        let (numbers, wakes, commands) = (batch.numbers.clone(), batch.wakes(), turns.len());
         let written = if batch.is_empty() {
             let proven = !turns.iter().any(|(_, turn)| turn.unproven);
             if proven || matches!(self.still_stands(&batch).await, Ok(true)) { Ok(()) } else { Err(NotWritten::Stale) }
         } else {
-            self.write(batch, Draw::Held, turns.len()).await
+            self.write(batch, Draw::Held, commands).await
         };
         match written {
             Ok(()) => {
-                let mut numbers = Some(numbers);
+                self.done(tentative, numbers, commands, wakes);
                 for (one, turn) in turns {
-                    let answer = self.done(turn, &tentative, numbers.take().unwrap_or_default());
-                    let _ = one.tell.send(answer);
+                    let _ = one.tell.send(turn.answer);
                 }
             }
             Err(_) => {

@@ -62,8 +62,6 @@ pub(super) struct Turn {
     pub case: Option<CaseId>,
     /// The answer rests on what was held in memory, and nothing in the batch proves that it still stands.
     pub unproven: bool,
-    /// Somebody waits for what goes into the outbox.
-    pub wakes: bool,
 }
 
 /// How well what is held in memory is believed.
@@ -119,12 +117,12 @@ impl Engine {
         }
         let mut loaded = match self.stand(id, tentative, ground.trust).await {
             Ok(loaded) => loaded,
-            Err(error) => return Ok(Turn { answer: Err(error), case: None, unproven: false, wakes: false }),
+            Err(error) => return Ok(Turn { answer: Err(error), case: None, unproven: false }),
         };
         if ground.trust == Trust::Stored
             && let Some(committed) = self.answered(request, &loaded).await.map_err(failed)?
         {
-            return Ok(Turn { answer: committed, case: Some(id), unproven: false, wakes: false });
+            return Ok(Turn { answer: committed, case: Some(id), unproven: false });
         }
         if !tentative.contains_key(&id) {
             batch.versions.insert(id.to_string(), loaded.row.version);
@@ -132,7 +130,6 @@ impl Engine {
         let rules = self.rules_of(&loaded.row).await.map_err(failed)?;
         let mut events: Vec<Event> = Vec::new();
         let mut notices: Vec<Notice> = Vec::new();
-        let mut wakes = false;
         let mut answer = None;
         for _ in 0..MAX_CLOCK_COMMITS {
             let step = self.step(ground, &rules, &loaded).await;
@@ -161,7 +158,6 @@ impl Engine {
                 self.add_answer(batch, request, id, first, &added.events);
                 self.add_file(batch, request, id, &key);
             }
-            wakes |= added.wakes;
             events.extend(added.events);
             notices.extend(added.notices);
             loaded = added.loaded;
@@ -178,7 +174,7 @@ impl Engine {
         }
         let unproven = answer.is_err() || events.is_empty();
         let answer = answer.map(|()| Committed { loaded, events, notices, repeated: false });
-        Ok(Turn { answer, case: Some(id), unproven: unproven && ground.trust == Trust::Held, wakes })
+        Ok(Turn { answer, case: Some(id), unproven: unproven && ground.trust == Trust::Held })
     }
 
     /// What comes next in a case: the clock, else the command. With whether it is the command.
@@ -194,7 +190,7 @@ impl Engine {
             Some(under) if under.calendar != rules.calendar.digest() => Some(self.calendar_pinned(&under.calendar).await?),
             _ => None,
         };
-        let clock = clock_step(rules.rules(), &loaded.case, &outside, previous.as_deref()).map_err(SubmitError::Refused)?;
+        let clock = standing(|| clock_step(rules.rules(), &loaded.case, &outside, previous.as_deref()))?;
         match (clock, &request.command) {
             (Some(decision), _) => Ok(Some((decision, false))),
             (None, None) => Ok(None),
@@ -202,7 +198,7 @@ impl Engine {
                 if request.expected.is_some_and(|v| v != loaded.case.version) {
                     return Err(SubmitError::Version { current: loaded.case.version });
                 }
-                let decision = command_step(rules.rules(), &loaded.case, &outside, command).map_err(SubmitError::Refused)?;
+                let decision = standing(|| command_step(rules.rules(), &loaded.case, &outside, command))?;
                 Ok(Some((decision, true)))
             }
         }
@@ -210,7 +206,7 @@ impl Engine {
 
     async fn open_turn(&self, ground: &Ground<'_>, batch: &mut Batch, tentative: &mut Tentative, draw: &mut Draw) -> Result<Turn, NotWritten> {
         let request = ground.request;
-        let refused = |error| Ok(Turn { answer: Err(error), case: None, unproven: ground.trust == Trust::Held, wakes: false });
+        let refused = |error| Ok(Turn { answer: Err(error), case: None, unproven: ground.trust == Trust::Held });
         let Some(command) = &request.command else { return refused(SubmitError::NoCase) };
         let name = request.workflow.clone().unwrap_or_default();
         let Some(installed) = self.0.library.workflow(&name) else { return refused(SubmitError::NoWorkflow(name)) };
@@ -220,15 +216,12 @@ impl Engine {
             let outside = self.outside(&rules.definition, &request.me, &ground.accounts.all, random(), &[]);
             let id = CaseId::new(uuid_v7(u64::try_from(outside.now.timestamp_millis()).unwrap_or(0), &random()));
             let case = Case { id: Some(id), ..Case::default() };
-            command_step(rules.rules(), &case, &outside, command).map(|decision| (id, decision))
+            standing(|| command_step(rules.rules(), &case, &outside, command)).map(|decision| (id, decision))
         };
         let (id, decision) = match decided {
             Ok(decided) => decided,
-            Err(refusals) if request.key.is_some() && ground.trust == Trust::Held => {
-                drop(refusals);
-                return Err(NotWritten::Answered);
-            }
-            Err(refusals) => return refused(SubmitError::Refused(refusals)),
+            Err(_) if request.key.is_some() && ground.trust == Trust::Held => return Err(NotWritten::Answered),
+            Err(error) => return refused(error),
         };
         let key = SealKey::generate();
         let added = match self.add(ground, &rules, None, id, &key, decision, batch, draw).await? {
@@ -241,7 +234,7 @@ impl Engine {
         self.add_answer(batch, request, id, None, &added.events);
         tentative.insert(id, added.loaded.clone());
         let committed = Committed { loaded: added.loaded, events: added.events, notices: added.notices, repeated: false };
-        Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false, wakes: added.wakes })
+        Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false })
     }
 
     async fn move_turn(
@@ -253,7 +246,7 @@ impl Engine {
         tentative: &mut Tentative,
         draw: &mut Draw,
     ) -> Result<Turn, NotWritten> {
-        let refused = |error| Ok(Turn { answer: Err(error), case: Some(id), unproven: false, wakes: false });
+        let refused = |error| Ok(Turn { answer: Err(error), case: Some(id), unproven: false });
         let loaded = match self.stand(id, tentative, Trust::Stored).await {
             Ok(loaded) => loaded,
             Err(error) => return refused(error),
@@ -287,7 +280,7 @@ impl Engine {
             Ok(added) => {
                 tentative.insert(id, added.loaded.clone());
                 let committed = Committed { loaded: added.loaded, events: added.events, notices: added.notices, repeated: false };
-                Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false, wakes: added.wakes })
+                Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false })
             }
             Err(error) => refused(error),
         }
@@ -342,16 +335,16 @@ impl Engine {
             decision.number(index, u32::try_from(next).unwrap_or(u32::MAX), &form);
         }
         let outside = self.outside(&rules.definition, &ground.request.me, &ground.accounts.all, [0; 32], &[]);
-        let consequences = match follow(rules.rules(), &decision, &outside) {
+        let consequences = match standing(|| follow(rules.rules(), &decision, &outside)) {
             Ok(consequences) => consequences,
-            Err(refusals) => {
+            Err(error) => {
                 // A step that is refused uses no number.
                 if let Draw::Transaction(transaction) = draw
                     && let Some(transaction) = transaction.take()
                 {
                     transaction.rollback().await.map_err(|e| NotWritten::Failed(e.into()))?;
                 }
-                return Ok(Err(SubmitError::Refused(refusals)));
+                return Ok(Err(error));
             }
         };
         if let Draw::Transaction(transaction) = draw {
@@ -362,8 +355,7 @@ impl Engine {
         let commit = Commit { rules: rules.rules(), id, key, master: &self.0.master, decision, consequences: &consequences, now };
         let loaded = Arc::new(batch.add(commit, before).map_err(NotWritten::Failed)?);
         batch.numbers.extend(drawn);
-        let wakes = !consequences.notices.is_empty() || !consequences.errands.is_empty();
-        Ok(Ok(Added { events, notices: consequences.notices, loaded, wakes }))
+        Ok(Ok(Added { events, notices: consequences.notices, loaded }))
     }
 
     fn add_answer(&self, batch: &mut Batch, request: &Request, id: CaseId, first: Option<u64>, own: &[Event]) {
@@ -428,7 +420,14 @@ struct Added {
     events: Vec<Event>,
     notices: Vec<Notice>,
     loaded: Arc<Loaded>,
-    wakes: bool,
+}
+
+/// Asks the pure core. A fault there is one command's own: whoever shares its group must not fall with it.
+fn standing<T>(ask: impl FnOnce() -> Result<T, Refusals>) -> Result<T, SubmitError> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(ask)) {
+        Ok(answer) => answer.map_err(SubmitError::Refused),
+        Err(_) => Err(SubmitError::Broken("the rules fell over on this command".to_owned())),
+    }
 }
 
 fn failed(error: SubmitError) -> NotWritten {

@@ -1,6 +1,6 @@
 //! A step through the one door against a bare program that writes the same rows and bytes with the same durability.
 //!
-//! `cargo bench -p heyi-tests --bench steps`. Each figure is the median of several rounds in which both take turns, so
+//! `cargo bench -p heyi-engine --bench steps`. Each figure is the median of several rounds in which both take turns, so
 //! that a noisy machine is noisy for both. What is wanted stands beside what was found; nothing here fails.
 
 use heyi_engine::calendar::Calendar;
@@ -13,7 +13,7 @@ use heyi_engine::store::Store;
 use heyi_engine::store::accounts::Token;
 use heyi_engine::store::seal::SealKey;
 use heyi_engine::submit::{Clock, Engine, Request};
-use heyi_tests::postgres::Cluster;
+use postgres::Cluster;
 use sea_orm::{ConnectionTrait as _, Statement};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -22,6 +22,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
+
+#[path = "../../tests/src/postgres.rs"]
+mod postgres;
+/// What the throw-away server asks of the tests that it was written for.
+mod process {
+    pub fn not_tested(why: &str) {
+        println!("SKIPPED: {why}");
+    }
+}
 
 /// Rounds of each comparison.
 const ROUNDS: usize = 5;
@@ -119,8 +128,10 @@ async fn sample(engine: &Engine, case: CaseId) -> Sample {
     use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
     let db = engine.store().db();
     let id = case.to_string();
-    let event = event::Entity::find().filter(event::Column::CaseId.eq(&id)).order_by_desc(event::Column::Seq).one(db).await.expect("read").expect("one");
-    let value = value::Entity::find().filter(value::Column::CaseId.eq(&id)).order_by_desc(value::Column::Seq).one(db).await.expect("read").expect("one");
+    let event =
+        event::Entity::find().filter(event::Column::CaseId.eq(&id)).order_by_desc(event::Column::Seq).one(db).await.expect("read").expect("one");
+    let value =
+        value::Entity::find().filter(value::Column::CaseId.eq(&id)).order_by_desc(value::Column::Seq).one(db).await.expect("read").expect("one");
     let deadline = deadline::Entity::find().filter(deadline::Column::CaseId.eq(&id)).one(db).await.expect("read").expect("one");
     let letter = letter::Entity::find().filter(letter::Column::CaseId.eq(&id)).one(db).await.expect("read").expect("one");
     let row = engine.read(case).await.expect("read").0.row.clone();
@@ -237,7 +248,15 @@ async fn bare_postgres(url: &str, cases: &[CaseId], sample: &Sample, from: i64) 
                         client.execute(&prepared[6], &[&case, &account, &key, &s.row[3], &seq]),
                         client.batch_execute("COMMIT"),
                     );
-                    a.and(b.map(drop)).and(c.map(drop)).and(d.map(drop)).and(e.map(drop)).and(f.map(drop)).and(g.map(drop)).and(h.map(drop)).and(i).expect("a bare step");
+                    a.and(b.map(drop))
+                        .and(c.map(drop))
+                        .and(d.map(drop))
+                        .and(e.map(drop))
+                        .and(f.map(drop))
+                        .and(g.map(drop))
+                        .and(h.map(drop))
+                        .and(i)
+                        .expect("a bare step");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
                 drop(client);
@@ -282,7 +301,11 @@ fn on_sqlite(rt: &Runtime) {
         let mut out = Vec::new();
         for pragma in ["journal_mode", "synchronous"] {
             let db = engine.store().db();
-            let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), format!("PRAGMA {pragma}"))).await.expect("a setting").expect("a row");
+            let row = db
+                .query_one_raw(Statement::from_string(db.get_database_backend(), format!("PRAGMA {pragma}")))
+                .await
+                .expect("a setting")
+                .expect("a row");
             out.push(row.try_get_by_index::<String>(0).or_else(|_| row.try_get_by_index::<i32>(0).map(|n| n.to_string())).expect("a value"));
         }
         out
@@ -304,11 +327,9 @@ fn on_sqlite(rt: &Runtime) {
 }
 
 fn on_postgres(rt: &Runtime) {
-    let Some(cluster) = Cluster::start("steps on PostgreSQL") else {
-        println!("PostgreSQL: SKIPPED, its programs are not installed");
-        return;
-    };
-    let engine = rt.block_on(engine(&cluster.url()));
+    let Some(cluster) = Cluster::start("steps on PostgreSQL") else { return };
+    let url = cluster.fresh();
+    let engine = rt.block_on(engine(&url));
     let cases: Vec<CaseId> = rt.block_on(async {
         let mut cases = Vec::new();
         for _ in 0..CLIENTS {
@@ -329,16 +350,45 @@ fn on_postgres(rt: &Runtime) {
     for round in 0..ROUNDS {
         let from = 1_000_000 * (i64::try_from(round).unwrap_or(0) + 1);
         one.push(rt.block_on(through_the_door(&engine, &cases[..1])));
-        bare_one.push(rt.block_on(bare_postgres(&cluster.url(), &others[..1], &sample, from)));
+        bare_one.push(rt.block_on(bare_postgres(&url, &others[..1], &sample, from)));
         many.push(rt.block_on(through_the_door(&engine, &cases)));
-        bare_many.push(rt.block_on(bare_postgres(&cluster.url(), &others, &sample, from + 500_000)));
+        bare_many.push(rt.block_on(bare_postgres(&url, &others, &sample, from + 500_000)));
     }
     say("PostgreSQL, one client", &one, &bare_one, 0.7);
     say("PostgreSQL, 64 clients", &many, &bare_many, 0.6);
+}
+
+/// A step of an old case against one of a young case, on SQLite.
+fn by_age(rt: &Runtime) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = rt.block_on(engine(&format!("sqlite:{}", folder.path().join("age.db").display())));
+    let (young, old) = rt.block_on(async { (open(&engine).await, open(&engine).await) });
+    let steps = |case: CaseId, count: usize| {
+        let begin = Instant::now();
+        for _ in 0..count {
+            let key = format!("key-{:020}", KEYS.fetch_add(1, Ordering::Relaxed));
+            rt.block_on(engine.submit(note(case, key))).expect("a step is taken");
+        }
+        begin.elapsed().as_secs_f64() / count as f64 * 1e6
+    };
+    steps(old, 10_000);
+    let (mut at_ten, mut at_ten_thousand) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        at_ten.push(steps(young, 20));
+        at_ten_thousand.push(steps(old, 20));
+    }
+    let ratio = median(at_ten_thousand.iter().zip(&at_ten).map(|(o, y)| o / y).collect());
+    println!(
+        "a step at event 10: {:.0} µs, at event 10,000: {:.0} µs, ratio {ratio:.2} (wanted at most 1.20){}",
+        median(at_ten),
+        median(at_ten_thousand),
+        if ratio > 1.2 { "  SHORT" } else { "" }
+    );
 }
 
 fn main() {
     let rt = Runtime::new().expect("a runtime");
     on_sqlite(&rt);
     on_postgres(&rt);
+    by_age(&rt);
 }
