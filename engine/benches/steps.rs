@@ -236,16 +236,23 @@ async fn bare_postgres(url: &str, cases: &[CaseId], sample: &Sample, from: i64) 
                     let letter = format!("{case}.{seq}.1");
                     let account = "00000000-0000-0000-0000-000000000007";
                     let salt = s.value[..32].to_vec();
+                    let p0: &[Value<'_>] = &[&case, &seq, &s.event, &s.row[3]];
+                    let p1: &[Value<'_>] = &[&case, &seq, &salt, &s.value];
+                    let p2: &[Value<'_>] = &[&case, &s.row[0], &s.row[1], &s.row[2], &seq, &s.row[3], &now, &due];
+                    let p3: &[Value<'_>] = &[&case];
+                    let p4: &[Value<'_>] = &[&case, &seq, &due, &s.deadline];
+                    let p5: &[Value<'_>] = &[&case, &letter, &now, &s.letter];
+                    let p6: &[Value<'_>] = &[&case, &account, &key, &s.row[3], &seq];
                     // One round trip: everything is sent before the first answer is waited for.
                     let (a, b, c, d, e, f, g, h, i) = tokio::join!(
                         client.batch_execute("BEGIN"),
-                        client.execute(&prepared[0], &[&case, &seq, &s.event, &s.row[3]]),
-                        client.execute(&prepared[1], &[&case, &seq, &salt, &s.value]),
-                        client.execute(&prepared[2], &[&case, &s.row[0], &s.row[1], &s.row[2], &seq, &s.row[3], &now, &due]),
-                        client.execute(&prepared[3], &[&case]),
-                        client.execute(&prepared[4], &[&case, &seq, &due, &s.deadline]),
-                        client.execute(&prepared[5], &[&case, &letter, &now, &s.letter]),
-                        client.execute(&prepared[6], &[&case, &account, &key, &s.row[3], &seq]),
+                        client.execute(&prepared[0], p0),
+                        client.execute(&prepared[1], p1),
+                        client.execute(&prepared[2], p2),
+                        client.execute(&prepared[3], p3),
+                        client.execute(&prepared[4], p4),
+                        client.execute(&prepared[5], p5),
+                        client.execute(&prepared[6], p6),
                         client.batch_execute("COMMIT"),
                     );
                     a.and(b.map(drop))
@@ -269,6 +276,9 @@ async fn bare_postgres(url: &str, cases: &[CaseId], sample: &Sample, from: i64) 
     }
     done.load(Ordering::Relaxed) as f64 / begin.elapsed().as_secs_f64()
 }
+
+/// A value of a parameter.
+type Value<'v> = &'v (dyn tokio_postgres::types::ToSql + Sync);
 
 fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
