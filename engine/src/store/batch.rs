@@ -203,6 +203,7 @@ impl Store {
 
     /// Writes a batch on PostgreSQL: one statement, which is its own transaction or part of one that drew numbers.
     pub(crate) async fn write_postgres(&self, mut batch: Batch, inside: Option<Inside>) -> Result<(), NotWritten> {
+        let case = batch.cases.keys().next().cloned().unwrap_or_default();
         let parameters = batch.parameters();
         let mut query = sqlx::query::<Postgres>(tables::postgres());
         for parameter in parameters {
@@ -216,7 +217,8 @@ impl Store {
             .bind(file.as_ref().map(|f| f.media_type.clone()))
             .bind(file.as_ref().map(|f| f.size))
             .bind(file.as_ref().map(|f| f.sealed_name.clone()))
-            .bind(file.map(|f| f.sealed));
+            .bind(file.map(|f| f.sealed))
+            .bind(case);
         match inside {
             None => query.execute(self.db().get_postgres_connection_pool()).await.map(drop).map_err(NotWritten::why),
             Some(mut transaction) => match query.execute(&mut *transaction).await {

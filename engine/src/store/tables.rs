@@ -89,11 +89,11 @@ const fn table(name: &'static str, key: &'static [&'static str], columns: &'stat
 
 /// A letter that is needed only if another has left: not while that one still waits.
 fn unless_still_waiting(dialect: Dialect) -> String {
-    format!(
-        "NOT EXISTS (SELECT 1 FROM letter old WHERE old.case_id = {} AND old.id = {} AND old.state = 'waiting')",
-        dialect.field(0),
-        dialect.field(8)
-    )
+    let old = match dialect {
+        Dialect::Sqlite => format!("old.case_id = {} AND +old.state = 'waiting'", dialect.field(0)),
+        Dialect::Postgres => format!("old.case_id = ${CASE} AND old.state = 'waiting'"),
+    };
+    format!("NOT EXISTS (SELECT 1 FROM letter old WHERE {old} AND old.id = {})", dialect.field(8))
 }
 
 /// On PostgreSQL the parts of a statement have no order of their own: the case is looked at before its row is written anew.
@@ -182,23 +182,32 @@ const BEFORES: [Before; 3] = [
     |dialect, parameter| gone(dialect, parameter, "work", &["case_id", "key"], &[]),
 ];
 
+/// Rows that go. Each is looked for by its key: the list of keys leads, never the table.
 fn gone(dialect: Dialect, parameter: usize, table: &str, key: &[&str], numbers: &[usize]) -> String {
-    let fields: Vec<String> = (0..key.len())
-        .map(|i| match dialect {
-            Dialect::Postgres if numbers.contains(&i) => format!("({})::bigint", dialect.field(i)),
-            _ => dialect.field(i),
-        })
-        .collect();
-    format!("DELETE FROM {table} WHERE ({}) IN (SELECT {} FROM {})", key.join(", "), fields.join(", "), dialect.rows(parameter))
+    let same = |i: usize, name: &str| match dialect {
+        Dialect::Postgres if numbers.contains(&i) => format!("d.{name} = ({})::bigint", dialect.field(i)),
+        _ => format!("d.{name} = {}", dialect.field(i)),
+    };
+    let same: Vec<String> = key.iter().enumerate().map(|(i, name)| same(i, name)).collect();
+    let (rows, same) = (dialect.rows(parameter), same.join(" AND "));
+    match dialect {
+        Dialect::Sqlite => format!("DELETE FROM {table} WHERE rowid IN (SELECT d.rowid FROM {rows} CROSS JOIN {table} d WHERE {same})"),
+        Dialect::Postgres => format!("DELETE FROM {table} d USING {rows} WHERE d.case_id = ${CASE} AND {same}"),
+    }
 }
 
+/// Letters that are called back, as far as they wait. `+` keeps SQLite from looking through all that wait.
 fn called_back(dialect: Dialect, parameter: usize) -> String {
-    format!(
-        "UPDATE letter SET state = 'cancelled' WHERE state = 'waiting' AND (case_id, id) IN (SELECT {}, {} FROM {})",
-        dialect.field(0),
-        dialect.field(1),
-        dialect.rows(parameter)
-    )
+    let (rows, case, id) = (dialect.rows(parameter), dialect.field(0), dialect.field(1));
+    match dialect {
+        Dialect::Sqlite => format!(
+            "UPDATE letter SET state = 'cancelled' WHERE rowid IN (SELECT l.rowid FROM {rows} CROSS JOIN letter l \
+             WHERE l.case_id = {case} AND l.id = {id} AND +l.state = 'waiting')"
+        ),
+        Dialect::Postgres => {
+            format!("UPDATE letter l SET state = 'cancelled' FROM {rows} WHERE l.case_id = ${CASE} AND l.id = {id} AND l.state = 'waiting'")
+        }
+    }
 }
 
 /// The letters' parameter; before it: versions of cases, state of the accounts, numbers as they were, numbers as they will be.
@@ -207,6 +216,8 @@ const FIRST_BEFORE: usize = LETTERS + 1;
 const FIRST_TABLE: usize = FIRST_BEFORE + BEFORES.len();
 /// The first parameter of the one file.
 const FILE: usize = FIRST_TABLE + TABLES.len();
+/// On PostgreSQL a batch is of one case, and every look at a table leads with it.
+const CASE: usize = FILE + 7;
 const FILE_COLUMNS: &str = "case_id, id, sha256, media_type, size, sealed_name, sealed";
 
 fn insert(table: &Table, dialect: Dialect, parameter: usize) -> String {
@@ -272,10 +283,8 @@ pub(super) fn postgres() -> &'static str {
         let mut parts = vec![
             // Waits for whoever else writes the case, and sees the version that they leave.
             format!(
-                "held AS (SELECT c.version AS found, ({}) AS wanted FROM {} JOIN case_row c ON c.id = {} ORDER BY c.id FOR UPDATE OF c)",
-                "(x->>1)::bigint",
-                d.rows(1),
-                d.field(0)
+                "held AS (SELECT c.version AS found, (x->>1)::bigint AS wanted FROM {} CROSS JOIN case_row c WHERE c.id = ${CASE}::text FOR UPDATE OF c)",
+                d.rows(1)
             ),
             "stale AS (INSERT INTO guard SELECT 'case' WHERE (SELECT count(*) FROM held WHERE found = wanted) \
              <> jsonb_array_length($1::text::jsonb))"

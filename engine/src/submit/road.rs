@@ -15,6 +15,7 @@ use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tracing::{Instrument as _, Span};
 
 /// At most so many commands share a transaction.
 const GROUP_MAX: usize = 128;
@@ -31,6 +32,8 @@ type Numbers = std::collections::BTreeMap<(String, i64), (i64, i64)>;
 /// A job and whom to tell.
 pub(super) struct Waiting {
     pub job: Job,
+    /// The asker's span, so that what is logged on the way bears the request's number.
+    pub span: Span,
     pub tell: oneshot::Sender<Result<Committed, SubmitError>>,
 }
 
@@ -60,12 +63,12 @@ impl Engine {
         if let Road::Group(writer) = &self.0.road {
             let (tell, told) = oneshot::channel();
             let gone = || SubmitError::Broken("the writer has ended".to_owned());
-            writer.send(Waiting { job, tell }).map_err(|_| gone())?;
+            writer.send(Waiting { job, span: Span::current(), tell }).map_err(|_| gone())?;
             return told.await.map_err(|_| gone())?;
         }
         // A dropped request must not tear a transaction out of a pooled connection.
         let engine = self.clone();
-        match tokio::spawn(async move { engine.in_turn(&job).await }).await {
+        match tokio::spawn(async move { engine.in_turn(&job).await }.in_current_span()).await {
             Ok(result) => result,
             Err(error) => Err(SubmitError::Broken(error.to_string())),
         }
@@ -215,7 +218,7 @@ impl Engine {
     }
 
     async fn by_itself(&self, one: Waiting) {
-        let answer = self.alone(&one.job, Trust::Stored).await;
+        let answer = self.alone(&one.job, Trust::Stored).instrument(one.span.clone()).await;
         let _ = one.tell.send(answer);
     }
 
@@ -229,7 +232,8 @@ impl Engine {
             if batch.size() > GROUP_BYTES || (!batch.recalls.is_empty() && !turns.is_empty()) {
                 self.settle(std::mem::take(&mut batch), std::mem::take(&mut tentative), std::mem::take(&mut turns)).await;
             }
-            match self.take_turn(&one.job, &mut batch, &mut tentative, &mut Draw::Held, Trust::Held).await {
+            let turn = self.take_turn(&one.job, &mut batch, &mut tentative, &mut Draw::Held, Trust::Held).instrument(one.span.clone()).await;
+            match turn {
                 Ok(turn) => turns.push((one, turn)),
                 // Decided again on what is stored, after what came before it.
                 Err(_) => again.push(one),

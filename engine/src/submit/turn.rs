@@ -195,7 +195,8 @@ impl Engine {
             (Some(decision), _) => Ok(Some((decision, false))),
             (None, None) => Ok(None),
             (None, Some(command)) => {
-                if request.expected.is_some_and(|v| v != loaded.case.version) {
+                if let Some(expected) = request.expected.filter(|v| *v != loaded.case.version) {
+                    tracing::debug!(target: "heyi_engine::submit", expected, current = loaded.case.version, "the asker saw an older version");
                     return Err(SubmitError::Version { current: loaded.case.version });
                 }
                 let decision = standing(|| command_step(rules.rules(), &loaded.case, &outside, command))?;
@@ -351,7 +352,9 @@ impl Engine {
             let recalls: Vec<&str> = consequences.notices.iter().filter_map(|n| n.recalls.as_ref()).map(|r| r.id.as_str()).collect();
             self.0.store.hold_letters(transaction, &id.to_string(), &recalls).await.map_err(NotWritten::Failed)?;
         }
-        let (events, now) = (decision.events.clone(), outside.now);
+        let events = decision.events.clone();
+        // The rows bear the time that the events bear.
+        let now = events.last().map_or(outside.now, |e| e.recorded_at);
         let commit = Commit { rules: rules.rules(), id, key, master: &self.0.master, decision, consequences: &consequences, now };
         let loaded = Arc::new(batch.add(commit, before).map_err(NotWritten::Failed)?);
         batch.numbers.extend(drawn);
