@@ -24,6 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 #[path = "../../tests/src/postgres.rs"]
+#[expect(dead_code, reason = "the tests ask more of it than this benchmark")]
 mod postgres;
 /// What the throw-away server asks of the tests that it was written for.
 mod process {

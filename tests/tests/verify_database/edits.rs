@@ -494,7 +494,8 @@ fn what_belongs_to_no_case_is_found_too() {
 /// whole as long as no checkpoint is at hand, and is found with one.
 #[test]
 fn a_cut_and_a_rewritten_case_are_found_by_a_checkpoint_alone() {
-    let edits: [(&str, fn(&Copy, &str), Fault); 2] = [
+    type Edit = fn(&Copy, &str);
+    let edits: [(&str, Edit, Fault); 2] = [
         ("cut", cut_last, Fault::Cut),
         (
             "rewritten",
