@@ -1,6 +1,6 @@
 //! The order of things: a newer calendar first, then each deadline due by now, and only then the command.
 //!
-//! Each step is a commit of its own, so that no outcome depends on whether a worker was late. The one door repeats
+//! Each step is decided by itself, in order, so that no outcome depends on whether a worker was late. The one door repeats
 //! [`clock_step`] until it answers none, and then decides the command with [`command_step`].
 
 use super::consequences::{self, Consequences};
