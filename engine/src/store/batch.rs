@@ -246,6 +246,14 @@ impl Store {
         Ok(sqlx::query_scalar::<Postgres, i64>(sql).bind(series).bind(year).fetch_one(&mut **transaction).await?)
     }
 
+    /// Gives back a number that was drawn last in this transaction, which holds the series until its end.
+    pub(crate) async fn put_back(&self, inside: &mut Option<Inside>, series: &str, year: i64) -> Result<(), StoreError> {
+        let transaction = self.inside(inside).await?;
+        let sql = "UPDATE number SET last = last - 1 WHERE series = $1 AND year = $2";
+        sqlx::query::<Postgres>(sql).bind(series).bind(year).execute(&mut **transaction).await?;
+        Ok(())
+    }
+
     /// Holds letters that are to be called back, so that none leaves meanwhile.
     pub(crate) async fn hold_letters(&self, inside: &mut Option<Inside>, case: &str, ids: &[&str]) -> Result<(), StoreError> {
         if ids.is_empty() {

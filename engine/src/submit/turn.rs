@@ -315,6 +315,7 @@ impl Engine {
         draw: &mut Draw,
     ) -> Result<Result<Added, SubmitError>, NotWritten> {
         let mut drawn: HashMap<(String, i64), (i64, i64)> = HashMap::new();
+        let mut taken = Vec::new();
         for (index, series, year) in decision.slots() {
             let place = (series.clone(), i64::from(year));
             let next = match draw {
@@ -330,7 +331,11 @@ impl Engine {
                     drawn.insert(place, (before, last + 1));
                     last + 1
                 }
-                Draw::Transaction(transaction) => self.0.store.draw(transaction, &series, place.1).await.map_err(NotWritten::Failed)?,
+                Draw::Transaction(transaction) => {
+                    let next = self.0.store.draw(transaction, &series, place.1).await.map_err(NotWritten::Failed)?;
+                    taken.push(place);
+                    next
+                }
             };
             let form = rules.definition.file.numbers.get(&series).map(|n| n.form.clone()).unwrap_or_default();
             decision.number(index, u32::try_from(next).unwrap_or(u32::MAX), &form);
@@ -339,11 +344,11 @@ impl Engine {
         let consequences = match standing(|| follow(rules.rules(), &decision, &outside)) {
             Ok(consequences) => consequences,
             Err(error) => {
-                // A step that is refused uses no number.
-                if let Draw::Transaction(transaction) = draw
-                    && let Some(transaction) = transaction.take()
-                {
-                    transaction.rollback().await.map_err(|e| NotWritten::Failed(e.into()))?;
+                // A step that is refused uses no number; what the clock drew before it in the same transaction stays.
+                if let Draw::Transaction(transaction) = draw {
+                    for (series, year) in &taken {
+                        self.0.store.put_back(transaction, series, *year).await.map_err(NotWritten::Failed)?;
+                    }
                 }
                 return Ok(Err(error));
             }
