@@ -4,6 +4,10 @@ use clap::Parser as _;
 use heyi_api::cli::{Cli, run};
 use std::process::ExitCode;
 
+/// A decision makes and drops many small things.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     quiet_on_closed_pipe();
     run(Cli::parse())

@@ -3,7 +3,7 @@
 //! The program brings them; the database pins those that a case was decided under, and they are read back from there.
 
 use crate::calendar::Calendar;
-use crate::case::{Policy, sha256};
+use crate::case::Policy;
 use crate::definition::Definition;
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
@@ -94,7 +94,7 @@ impl Library {
     }
     pub(crate) fn keep_policy(&self, policy: Arc<Policy>) {
         if let Ok(mut kept) = self.by_digest.write() {
-            kept.policies.insert(sha256(policy.canonical().as_bytes()), policy);
+            kept.policies.insert(policy.digest().to_owned(), policy);
         }
     }
     pub(crate) fn keep_calendar(&self, calendar: Arc<Calendar>) {

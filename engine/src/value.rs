@@ -478,38 +478,64 @@ pub enum CanonicalError {
 /// The one text of this JSON that digests are taken of: no spaces, and keys sorted by code point however
 /// `serde_json` was built.
 pub fn canonical_json(json: &Json) -> Result<String, CanonicalError> {
-    let mut out = String::new();
-    write_canonical(json, &mut vec!["$".to_owned()], &mut out)?;
-    Ok(out)
+    let mut out = Vec::new();
+    write_canonical(json, &Place::Root, 1, &mut out)?;
+    // What was written is text, and texts.
+    Ok(String::from_utf8(out).unwrap_or_default())
 }
 
-fn write_canonical(json: &Json, path: &mut Vec<String>, out: &mut String) -> Result<(), CanonicalError> {
-    if path.len() > JSON_MAX_DEPTH {
+/// Where in a document one is; spelt out only for an error.
+enum Place<'p> {
+    Root,
+    Item(&'p Place<'p>, usize),
+    Key(&'p Place<'p>, &'p str),
+}
+
+impl std::fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Root => f.write_str("$"),
+            Self::Item(above, index) => write!(f, "{above}[{index}]"),
+            Self::Key(above, key) => write!(f, "{above}.{key}"),
+        }
+    }
+}
+
+fn write_canonical(json: &Json, place: &Place<'_>, depth: usize, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+    if depth > JSON_MAX_DEPTH {
         return Err(CanonicalError::TooDeep);
     }
+    let text = |text: &str, out: &mut Vec<u8>| serde_json::to_writer(out, text).expect("a text is written to memory");
     match json {
-        Json::Null | Json::Bool(_) | Json::String(_) => out.push_str(&json.to_string()),
-        Json::Number(number) => out.push_str(&whole(number).ok_or_else(|| CanonicalError::Float { path: path.concat() })?),
+        Json::Null => out.extend_from_slice(b"null"),
+        Json::Bool(yes) => out.extend_from_slice(if *yes { b"true" } else { b"false" }),
+        Json::String(string) => text(string, out),
+        Json::Number(number) => {
+            let whole = whole(number).ok_or_else(|| CanonicalError::Float { path: place.to_string() })?;
+            out.extend_from_slice(whole.as_bytes());
+        }
         Json::Array(items) => {
+            out.push(b'[');
             for (index, item) in items.iter().enumerate() {
-                out.push(if index == 0 { '[' } else { ',' });
-                path.push(format!("[{index}]"));
-                write_canonical(item, path, out)?;
-                path.pop();
+                if index > 0 {
+                    out.push(b',');
+                }
+                write_canonical(item, &Place::Item(place, index), depth + 1, out)?;
             }
-            out.push_str(if items.is_empty() { "[]" } else { "]" });
+            out.push(b']');
         }
         Json::Object(entries) => {
             let sorted: BTreeMap<&String, &Json> = entries.iter().collect(); // UTF-8 sorts by code point
+            out.push(b'{');
             for (index, (key, value)) in sorted.into_iter().enumerate() {
-                out.push(if index == 0 { '{' } else { ',' });
-                out.push_str(&Json::String(key.clone()).to_string());
-                out.push(':');
-                path.push(format!(".{key}"));
-                write_canonical(value, path, out)?;
-                path.pop();
+                if index > 0 {
+                    out.push(b',');
+                }
+                text(key, out);
+                out.push(b':');
+                write_canonical(value, &Place::Key(place, key), depth + 1, out)?;
             }
-            out.push_str(if entries.is_empty() { "{}" } else { "}" });
+            out.push(b'}');
         }
     }
     Ok(())

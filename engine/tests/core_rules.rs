@@ -265,7 +265,7 @@ const MOST_CHOICES: usize = 6;
 fn disagreements(world: &World, at: &Situation, asker: &Account, doer: &Account, accounts: &[Account], tally: &mut Tally) -> Vec<String> {
     let mut out = Vec::new();
     let outside = Outside { now: at.now, seed: [7; 32], me: asker, accounts, printable: &|_| true, log: &[] };
-    let evidence: Vec<FileId> = at.case.files.first().map(|f| f.id).into_iter().collect();
+    let evidence: Vec<FileId> = at.case.files.iter().next().map(|f| f.id).into_iter().collect();
     for option in options(at.rules(world), &at.case, &outside, "en") {
         let mut say = |text: String| {
             let place = option.proceeding.map(|p| format!(" on {p}")).unwrap_or_default();
@@ -492,7 +492,7 @@ fn a_step_is_dated_neither_before_the_last_one_nor_in_the_future() {
             for option in options(at.rules(world), &at.case, &outside, "en").into_iter().filter(|o| o.allowed) {
                 let mut ask = command(world, &option, &at, option.for_.first().copied(), 0);
                 if option.needs_evidence {
-                    ask.evidence = at.case.files.first().map(|f| f.id).into_iter().collect();
+                    ask.evidence = at.case.files.iter().next().map(|f| f.id).into_iter().collect();
                 }
                 if take(world, &at, me, &accounts, &ask).is_err() {
                     continue;
@@ -904,7 +904,7 @@ fn walk(world: &World, from: &Situation, seed: u64, steps: usize) -> Walk {
                 ask.input["file"] = json!(file_id(step));
             }
             if offer.needs_evidence {
-                ask.evidence = here.case.files.first().map(|f| f.id).into_iter().collect();
+                ask.evidence = here.case.files.iter().next().map(|f| f.id).into_iter().collect();
             }
             // Staff who key in need a file first; without one the offer cannot be taken yet.
             if !offer.needs_evidence || !ask.evidence.is_empty() {
@@ -941,7 +941,7 @@ fn walk(world: &World, from: &Situation, seed: u64, steps: usize) -> Walk {
         out.failures.push(format!("the events have gaps (walk {seed} from {})", from.name));
     }
     for p in here.case.proceedings.values() {
-        if p.timeline.windows(2).any(|w| w[1].legal_at.before(w[0].legal_at)) {
+        if p.timeline.iter().zip(p.timeline.iter().skip(1)).any(|(a, b)| b.legal_at.before(a.legal_at)) {
             out.failures.push(format!("{} runs backwards in legal time (walk {seed} from {})", p.kind, from.name));
         }
     }

@@ -161,6 +161,7 @@ async fn a_full_disk_is_said_and_recovered_from() {
         }
     };
     pages("PRAGMA max_page_count = 1").await;
+    app.app.engine.limit_pages(1).await.expect("a limit is set");
     let mut full = None;
     for n in 0..2_000 {
         let facts = json!({"workflow": "medical-dispute", "facts": {"summary": "x".repeat(2_000)}});
@@ -176,6 +177,7 @@ async fn a_full_disk_is_said_and_recovered_from() {
     app.get("intake_officer", &format!("/api/v1/cases/{first}")).await.expect(200);
     app.get("intake_officer", "/api/v1/cases?limit=5").await.expect(200);
     pages("PRAGMA max_page_count = 1000000").await;
+    app.app.engine.limit_pages(1_000_000).await.expect("a limit is set");
     app.post("intake_officer", "/api/v1/cases", &json!({"workflow": "medical-dispute", "facts": {}})).await.expect(201);
     app.stop().await;
 }

@@ -163,7 +163,8 @@ pub(super) fn correct(
     let set = draft.keep(values)?;
     let what = What::Corrected { event: event.seq, dates, set, recalls };
     let after = folded(draft, log, &what);
-    if let Some(p) = after.proceedings.values().find(|p| p.timeline.windows(2).any(|w| w[1].legal_at.before(w[0].legal_at))) {
+    if let Some(p) = after.proceedings.values().find(|p| p.timeline.iter().zip(p.timeline.iter().skip(1)).any(|(a, b)| b.legal_at.before(a.legal_at)))
+    {
         return Err(vec![Refusal::new(Code::LegalTime, "order_of_steps").field("input.on").detail("proceeding", p.id.to_string())]);
     }
     draft.amend(what, acted, legal_at);

@@ -142,21 +142,17 @@ impl<'a> Start<'a> {
 fn runs_of(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline: &Deadline) -> Vec<Run> {
     // A run lives from its start for as long as the proceeding has stayed in its states. When the proceeding has
     // just left them, the run that it left is still asked about by what the same commit tells.
-    let lives = |m: &Moment| deadline.lives_in.contains(&m.state);
-    let Some(last) = p.timeline.iter().rposition(lives) else { return Vec::new() };
-    if p.is_open() && last + 1 != p.timeline.len() {
+    let Some(stay) = p.timeline.last_stay(|state| deadline.lives_in.contains(state)) else { return Vec::new() };
+    if p.is_open() && !stay.goes_on() {
         return Vec::new();
     }
-    let since = p.timeline[..=last].iter().rposition(|m| !lives(m)).map_or(0, |i| i + 1);
-    let stretch = &p.timeline[since..=last];
     let one = |start: Option<Start<'_>>| start.into_iter().filter_map(|s| run(rules, case, p, kind, deadline, s)).collect();
     match &deadline.due {
-        Due::At(_) => one(stretch.first().map(Start::moved)),
-        Due::Round { state, .. } => one(stretch.iter().rev().find(|m| &m.state == state).map(Start::moved)),
+        Due::At(_) => one(Some(Start::moved(stay.first()))),
+        Due::Round { state, .. } => one(stay.last_in(state).map(Start::moved)),
         Due::After { starts, .. } | Due::Every { starts, .. } => {
-            let step = stretch.iter().rev().find(|m| starts.steps.contains(&m.transition)).map(Start::moved);
-            let first = stretch.first().map_or(0, |m| m.seq);
-            let services = services(case, p, starts, first);
+            let step = stay.last_of(&starts.steps).map(Start::moved);
+            let services = services(case, p, starts, stay.first().seq);
             if starts.per == Per::Recipient {
                 return step.into_iter().chain(services).filter_map(|s| run(rules, case, p, kind, deadline, s)).collect();
             }
@@ -168,7 +164,9 @@ fn runs_of(rules: Rules<'_>, case: &Case, p: &Proceeding, kind: &Kind, deadline:
 /// The services that start a deadline: of letters told since the proceeding entered its states.
 fn services<'c>(case: &'c Case, p: &Proceeding, starts: &Starts, since: u64) -> Vec<Start<'c>> {
     let counts = |s: &&Served| s.proceeding == p.id && s.told_in >= since && starts.served.contains(&s.notice);
-    let all: Vec<&Served> = case.served.iter().filter(counts).collect();
+    // What was told later is served later: nothing before the stay is looked at.
+    let mut all: Vec<&Served> = case.served.iter().rev().take_while(|s| s.seq >= since).filter(counts).collect();
+    all.reverse();
     // A notice that was told again counts from its last telling.
     let Some(told_in) = all.iter().map(|s| s.told_in).max() else { return Vec::new() };
     let of_it = all.into_iter().filter(|s| s.told_in == told_in);
@@ -261,8 +259,7 @@ fn known_since(case: &Case, p: &Proceeding, started: DateTime<FixedOffset>, dead
         case.proceedings
             .values()
             .filter(move |c| c.kind == kind && c.parent == Some(p.id))
-            .flat_map(|c| &c.timeline)
-            .filter(move |m| m.transition == transition)
+            .flat_map(move |c| c.timeline.iter().filter(move |m| m.transition == transition))
             .map(|m| m.recorded_at)
     });
     later.chain(case.amended_at).fold(started, DateTime::max)
@@ -339,7 +336,7 @@ fn extensions(case: &Case, deadline: &Deadline, started_by: u64) -> Vec<u32> {
     for (step, datum) in deadline.def.iter().flat_map(|d| &d.extended_by) {
         let Some((kind, transition)) = step.split_once('.') else { continue };
         for p in case.proceedings.values().filter(|p| p.kind == kind) {
-            let granted = p.timeline.iter().any(|m| m.transition == transition && m.seq > started_by);
+            let granted = p.timeline.last_time(transition).is_some_and(|m| m.seq > started_by);
             if let (true, Some(Value::Int(n))) = (granted, case.datum(p.id, datum)) {
                 out.extend(u32::try_from(*n));
             }

@@ -215,7 +215,7 @@ pub fn obstacles(
                 refusal.unlocked_by = leading.map(|t| format!("{}.{}", kind.name, t.name)).collect();
                 return vec![refusal];
             }
-            let taken = p.timeline.iter().filter(|m| m.transition == transition.name).count();
+            let taken = p.timeline.times(&transition.name);
             if transition.def.at_most.is_some_and(|most| taken >= most as usize) {
                 out.push(Refusal::new(Code::Limit, format!("{}.{}", kind.name, transition.name)).detail("taken", taken.to_string()).law(law));
             }

@@ -4,7 +4,8 @@
 //! event did, so a log that holds such an event is folded whole, by [`fold`], which knows them beforehand.
 
 use super::event::{Answer, Event, Moved, Service, Set, Told, What};
-use super::{Case, File, Holding, Moment, Person, Proceeding, Round, Served, Unserved};
+use super::timeline::{Moment, Timeline};
+use super::{Case, File, Holding, Person, Proceeding, Round, Served, Unserved};
 use crate::ids::{LegalTime, ProceedingId};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,7 +102,7 @@ pub fn evolve(case: &mut Case, event: &Event) {
             );
         }
         What::FileAttached { file, paper, proceeding, sha256, .. } => {
-            case.files.push(File { id: *file, paper: paper.clone(), proceeding: *proceeding, sha256: sha256.clone(), seq: event.seq });
+            case.files.push_back(File { id: *file, paper: paper.clone(), proceeding: *proceeding, sha256: sha256.clone(), seq: event.seq });
         }
         What::Seated { seat, proceeding, account } => {
             if let Some(holdings) = case.holdings(seat, *proceeding) {
@@ -141,7 +142,7 @@ pub fn evolve(case: &mut Case, event: &Event) {
             Service::Served | Service::Refused => {
                 if let Some(Unserved { notice, proceeding, .. }) = case.unserved.remove(&(*told_in, *index)) {
                     let Event { seq, legal_at, recorded_at, .. } = *event;
-                    case.served.push(Served { seq, told_in: *told_in, notice, proceeding, legal_at, recorded_at });
+                    case.served.push_back(Served { seq, told_in: *told_in, notice, proceeding, legal_at, recorded_at });
                 }
             }
             Service::Returned | Service::Unreachable | Service::Posted | Service::Bounced => {
@@ -161,8 +162,8 @@ pub fn evolve(case: &mut Case, event: &Event) {
         }
         What::Migrated { states, .. } => {
             for (id, state) in states {
-                if let Some(last) = case.proceedings.get_mut(id).and_then(|p| p.timeline.last_mut()) {
-                    last.state.clone_from(state);
+                if let Some(p) = case.proceedings.get_mut(id) {
+                    p.timeline.rename_last(state);
                 }
             }
         }
@@ -188,7 +189,7 @@ fn apply_move(case: &mut Case, event: &Event, moved: &Moved) {
         id: moved.proceeding,
         kind: moved.kind.clone(),
         parent: moved.parent,
-        timeline: Vec::new(),
+        timeline: Timeline::default(),
         data: BTreeMap::new(),
         commitments: BTreeMap::new(),
         number: None,

@@ -57,12 +57,12 @@ pub struct DeadlineChange {
 #[must_use]
 pub fn policy(frozen: &Policy, to: &Definition) -> Policy {
     let mut values = to.policy.clone();
-    for (name, value) in &frozen.0 {
-        if let Some(slot) = values.get_mut(name).filter(|slot| std::mem::discriminant(*slot) == std::mem::discriminant(value)) {
+    for (name, slot) in &mut values {
+        if let Some(value) = frozen.get(name).filter(|value| std::mem::discriminant(*value) == std::mem::discriminant(slot)) {
             slot.clone_from(value);
         }
     }
-    Policy(values)
+    Policy::new(values)
 }
 
 /// What moving a case would do.

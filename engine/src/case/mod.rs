@@ -18,6 +18,7 @@ pub mod options;
 pub mod permit;
 pub mod refusal;
 pub mod scope;
+pub mod timeline;
 
 use crate::calendar::{Calendar, Length};
 use crate::definition::Definition;
@@ -26,9 +27,11 @@ use crate::ids::{AccountId, CaseId, FileId, LegalTime, PersonId, ProceedingId};
 use crate::value::Value;
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use event::{Answer, Numbered, Service, Set, Under, ValueId, Who};
+use imbl::{OrdMap, OrdSet, Vector};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use timeline::{Moment, Timeline};
 
 /// The texts that a decision rests on.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +48,7 @@ impl Rules<'_> {
     /// The digests, for events.
     #[must_use]
     pub fn under(&self) -> Under {
-        Under { definition: self.definition.digest.clone(), policy: self.policy.digest(), calendar: self.calendar.digest().to_owned() }
+        Under { definition: self.definition.digest.clone(), policy: self.policy.digest().to_owned(), calendar: self.calendar.digest().to_owned() }
     }
 
     /// A length, as written or as the committee set it. A parameter of another type was refused when the set was read.
@@ -53,7 +56,7 @@ impl Rules<'_> {
     pub fn length(&self, length: &LengthOf) -> Option<Length> {
         match length {
             LengthOf::Literal(length) => Some(*length),
-            LengthOf::Policy(name) => match self.policy.0.get(name) {
+            LengthOf::Policy(name) => match self.policy.get(name) {
                 Some(PolicyValue::Length(length)) => Some(*length),
                 _ => None,
             },
@@ -62,10 +65,34 @@ impl Rules<'_> {
 }
 
 /// A committee's parameters: a value for every parameter of the workflow.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy(pub IndexMap<String, PolicyValue>);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    values: IndexMap<String, PolicyValue>,
+    /// Every event bears it.
+    digest: String,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::new(IndexMap::new())
+    }
+}
 
 impl Policy {
+    /// A set of values.
+    #[must_use]
+    pub fn new(values: IndexMap<String, PolicyValue>) -> Self {
+        let mut policy = Self { values, digest: String::new() };
+        policy.digest = sha256(policy.canonical().as_bytes());
+        policy
+    }
+
+    /// The value of a parameter.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&PolicyValue> {
+        self.values.get(name)
+    }
+
     /// The workflow's defaults with a committee's own values laid over them.
     ///
     /// # Errors
@@ -92,14 +119,14 @@ impl Policy {
                 Err(error) => mistakes.push(format!("policy.{name}: {error}")),
             }
         }
-        if mistakes.is_empty() { Ok(Self(values)) } else { Err(mistakes) }
+        if mistakes.is_empty() { Ok(Self::new(values)) } else { Err(mistakes) }
     }
 
     /// One line a parameter, sorted: what is pinned and hashed.
     #[must_use]
     pub fn canonical(&self) -> String {
         let sorted: BTreeMap<&String, String> = self
-            .0
+            .values
             .iter()
             .map(|(name, value)| {
                 let text = match value {
@@ -116,8 +143,8 @@ impl Policy {
 
     /// Lower-case hexadecimal SHA-256 of the canonical form.
     #[must_use]
-    pub fn digest(&self) -> String {
-        sha256(self.canonical().as_bytes())
+    pub fn digest(&self) -> &str {
+        &self.digest
     }
 }
 
@@ -125,11 +152,9 @@ impl Policy {
 #[must_use]
 pub fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest as _, Sha256};
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS[usize::from(n)]);
+    Sha256::digest(bytes).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// All that `decide` needs beyond the case.
@@ -189,7 +214,7 @@ pub fn linked_case_account() -> Account {
     }
 }
 
-/// A case, folded from its events.
+/// A case, folded from its events. What grows with its age is kept so that copies share it: a decision is a copy.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
     /// Its id; none before the first event.
@@ -207,23 +232,23 @@ pub struct Case {
     /// People, in the order in which they came.
     pub people: IndexMap<PersonId, Person>,
     /// Files handed in.
-    pub files: Vec<File>,
+    pub files: Vector<File>,
     /// Seats with their history, by name.
     pub seats: BTreeMap<String, Vec<Holding>>,
     /// Standing consents that hold.
     pub consents: BTreeSet<(PersonId, String)>,
     /// Notices that must be served and are not yet.
-    pub unserved: BTreeMap<(u64, u32), Unserved>,
+    pub unserved: OrdMap<(u64, u32), Unserved>,
     /// Notices that were served, in order.
-    pub served: Vec<Served>,
+    pub served: Vector<Served>,
     /// The latest event by which each notice that must be served was told, for each proceeding that told it.
-    pub sendings: BTreeMap<(String, ProceedingId), u64>,
+    pub sendings: OrdMap<(String, ProceedingId), u64>,
     /// Deadline runs that fell due.
-    pub fired: BTreeMap<event::RunId, bool>,
+    pub fired: OrdMap<event::RunId, bool>,
     /// Warnings given: run, mark, last day.
-    pub warned: BTreeSet<(event::RunId, String, NaiveDate)>,
+    pub warned: OrdSet<(event::RunId, String, NaiveDate)>,
     /// Values, as far as they were not erased.
-    pub vault: BTreeMap<ValueId, Value>,
+    pub vault: OrdMap<ValueId, Value>,
     /// When it was opened.
     pub opened_at: Option<DateTime<FixedOffset>>,
     /// When something was last taken back, corrected or counted anew: what was past by then is looked at by a person first.
@@ -240,7 +265,7 @@ pub struct Proceeding {
     /// Its parent.
     pub parent: Option<ProceedingId>,
     /// Its moves, in order; never empty.
-    pub timeline: Vec<Moment>,
+    pub timeline: Timeline,
     /// Its data by name.
     pub data: BTreeMap<String, ValueId>,
     /// What commits to each datum; what an assent is bound to.
@@ -288,21 +313,6 @@ impl Proceeding {
         let text: Vec<String> = self.commitments.iter().map(|(name, commitment)| format!("{name}={commitment}")).collect();
         sha256(text.join("\n").as_bytes())
     }
-}
-
-/// A move of a proceeding.
-#[derive(Clone, Debug)]
-pub struct Moment {
-    /// The event.
-    pub seq: u64,
-    /// The transition.
-    pub transition: String,
-    /// The state entered.
-    pub state: String,
-    /// When in law.
-    pub legal_at: LegalTime,
-    /// When written down.
-    pub recorded_at: DateTime<FixedOffset>,
 }
 
 /// A round of assents.

@@ -111,7 +111,7 @@ impl guard::Scope for Scope<'_> {
             },
             ("this", ["parent", rest @ ..]) if self.this.is_none() => self.proceeding(self.parent).map_or(Slot::Unset, |p| self.field(p, rest)),
             ("this", rest) => self.proceeding(self.this).map_or(Slot::Unset, |p| self.field(p, rest)),
-            ("policy", [name]) => self.rules.policy.0.get(*name).and_then(|v| v.value()).map_or(Slot::Unset, set),
+            ("policy", [name]) => self.rules.policy.get(name).and_then(|v| v.value()).map_or(Slot::Unset, set),
             ("input", rest) => self.input.map_or(Slot::Unset, |input| Slot::within(input, rest)),
             ("each", rest) => self.each.map_or(Slot::Unset, |each| Slot::within(each, rest)),
             ("actor", ["side"]) => set(Value::Text(self.side.unwrap_or(NO_SIDE).to_owned())),

@@ -34,7 +34,7 @@ pub(super) async fn compare<C: ConnectionTrait>(
     let readable = events.iter().map(|event| &event.under).filter(|under| texts.rules(under, found.report).is_none()).count() == 0;
     let Some(known) = texts.known(&last.under).filter(|_| readable) else { return Ok(()) };
     let rules = Rules { definition: &known.definition, policy: &known.policy, calendar: &known.calendar };
-    let mut case = Case { id: Some(id), vault, ..Case::default() };
+    let mut case = Case { id: Some(id), vault: vault.into_iter().collect(), ..Case::default() };
     evolve::fold(&mut case, events);
     let follows = consequences(rules, &case, &[], &[]);
     words(look, master, &case, found).await?;

@@ -605,7 +605,7 @@ impl<'a> Walk<'a> {
         }
         let taken = |case: &Case| {
             let all = case.proceedings.values().filter(|p| p.kind == kind.name);
-            all.flat_map(|p| &p.timeline).filter(|m| m.transition == transition.name).count()
+            all.map(|p| p.timeline.times(&transition.name)).sum::<usize>()
         };
         let before = taken(self.case());
         if !transition.def.by.is_empty() {

@@ -4,34 +4,12 @@
 //! or nothing. It names what its decisions rest on (versions of cases, the state of the accounts, the last numbers), and the
 //! database refuses it when that has changed since.
 
-use super::rows::{case, deadline, file, number, work};
-use super::{Store, StoreError, tables};
-use sea_orm::sqlx::{self, Postgres, Sqlite};
+use super::rows::{case, deadline, number, work};
+use super::tables::{self, Cell, Column, PARTS_COUNT, Rows};
+use super::{Store, StoreError};
+use sea_orm::sqlx::{self, AssertSqlSafe, Postgres};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QuerySelect as _};
-use serde::Serialize;
 use std::collections::BTreeMap;
-
-/// Rows of one table as a JSON array of arrays.
-#[derive(Debug, Default)]
-pub(crate) struct Rows(String);
-
-impl Rows {
-    pub fn push(&mut self, row: &impl Serialize) {
-        self.0.push(if self.0.is_empty() { '[' } else { ',' });
-        self.0.push_str(&serde_json::to_string(row).unwrap_or_default());
-    }
-
-    fn finish(mut self) -> String {
-        self.0.push_str(if self.0.is_empty() { "[]" } else { "]" });
-        self.0
-    }
-
-    fn of<T: Serialize>(rows: impl IntoIterator<Item = T>) -> Self {
-        let mut out = Self::default();
-        rows.into_iter().for_each(|row| out.push(&row));
-        out
-    }
-}
 
 /// The key of a row of deadlines: case, proceeding, name, start, repetition.
 pub(crate) type DeadlineKey = (String, i64, String, i64, i64);
@@ -67,7 +45,7 @@ pub(crate) struct Batch {
     pub openings: Rows,
     /// Letters that are called back.
     pub recalls: Vec<(String, String)>,
-    pub file: Option<file::Model>,
+    pub files: Rows,
 }
 
 /// A transaction on PostgreSQL that began before the batch was complete.
@@ -80,21 +58,12 @@ pub(crate) enum NotWritten {
     Stale,
     /// An answer to the same key is there already.
     Answered,
+    /// A row is there already: another node numbered the same event first. Should it stay so, it is a fault.
+    Taken(StoreError),
     /// The database said no, and nothing was written.
     Failed(StoreError),
     /// The connection broke: it may have been written.
     Unknown(StoreError),
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    out
 }
 
 impl Batch {
@@ -105,120 +74,93 @@ impl Batch {
 
     /// Whether somebody waits for what goes into the outbox.
     pub fn wakes(&self) -> bool {
-        !self.letters.0.is_empty() || !self.errands.0.is_empty()
+        !self.letters.is_empty() || !self.errands.is_empty()
     }
 
     /// How many bytes it holds, about.
     pub fn size(&self) -> usize {
-        self.events.0.len() + self.values.0.len() + self.letters.0.len() + self.file.as_ref().map_or(0, |f| f.sealed.len())
+        [&self.events, &self.values, &self.letters, &self.files].map(Rows::size).iter().sum()
     }
 
-    /// The values of the parameters, in the order of [`tables`], without those of the file.
-    fn parameters(&mut self) -> Vec<String> {
-        fn keys<K: Serialize, T>(rows: &BTreeMap<K, Option<T>>) -> Rows {
-            Rows::of(rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key))
-        }
+    /// The rows of each part, in the order of [`tables::PARTS`].
+    pub fn parts(&mut self) -> [Rows; PARTS_COUNT] {
         let take = std::mem::take::<Rows>;
-        let deadlines = self
-            .deadlines
-            .values()
-            .flatten()
-            .map(|d| (&d.case_id, d.proceeding, &d.name, d.started_by, d.nth, &d.status, &d.last_day, d.acts_at, &d.body));
-        let work = self.work.values().flatten().map(|w| (&w.case_id, &w.key, w.proceeding, &w.for_role, &w.account, &w.due, &w.title));
-        let cases = self.cases.values().map(|c| {
-            let texts = (&c.id, &c.workflow, &c.definition, &c.policy, &c.calendar);
-            (
-                texts.0,
-                texts.1,
-                texts.2,
-                texts.3,
-                texts.4,
-                c.version,
-                &c.head,
-                &c.state,
-                &c.stage,
-                c.is_open,
-                &c.assignee,
-                c.opened_at,
-                c.updated_at,
-                c.due_at,
-                c.acts_at,
-            )
-        });
-        let rows = vec![
-            Rows::of(&self.versions),
-            Rows::default(),
-            Rows::of(self.numbers.iter().map(|((series, year), (before, _))| (series, year, before))),
-            Rows::of(self.numbers.iter().map(|((series, year), (_, after))| (series, year, after))),
+        let recalls = std::mem::take(&mut self.recalls).into_iter().map(|(case, id)| [case.into(), id.into()]).collect();
+        let (mut no_deadlines, mut deadlines) = (Rows::default(), Rows::default());
+        for ((case, proceeding, name, started_by, nth), row) in std::mem::take(&mut self.deadlines) {
+            let key: [Cell; 5] = [case.into(), proceeding.into(), name.into(), started_by.into(), nth.into()];
+            match row {
+                None => no_deadlines.push(key),
+                Some(d) => {
+                    deadlines.push(key);
+                    deadlines.push::<4>([d.status.into(), d.last_day.into(), d.acts_at.into(), d.body.into()]);
+                }
+            }
+        }
+        let (mut no_work, mut work) = (Rows::default(), Rows::default());
+        for ((case, key), row) in std::mem::take(&mut self.work) {
+            let key: [Cell; 2] = [case.into(), key.into()];
+            match row {
+                None => no_work.push(key),
+                Some(w) => {
+                    work.push(key);
+                    work.push::<5>([w.proceeding.into(), w.for_role.into(), w.account.into(), w.due.into(), w.title.into()]);
+                }
+            }
+        }
+        [
             take(&mut self.letters),
-            Rows::of(&self.recalls),
-            keys(&self.deadlines),
-            keys(&self.work),
-            Rows::of(cases),
+            recalls,
+            no_deadlines,
+            no_work,
+            std::mem::take(&mut self.cases).into_values().map(case_cells).collect(),
             take(&mut self.keys),
             take(&mut self.events),
             take(&mut self.values),
-            Rows::of(deadlines),
-            Rows::of(work),
+            deadlines,
+            work,
             take(&mut self.errands),
             take(&mut self.documents),
             take(&mut self.access),
             take(&mut self.words),
             take(&mut self.answers),
             take(&mut self.openings),
-        ];
-        let mut out: Vec<String> = rows.into_iter().map(Rows::finish).collect();
-        out[1] = self.accounts.to_string();
-        out
+            take(&mut self.files),
+        ]
     }
 }
 
-impl Store {
-    /// Writes a batch on SQLite: one transaction, sent at once.
-    pub(crate) async fn write_sqlite(&self, mut batch: Batch) -> Result<(), NotWritten> {
-        let parameters = batch.parameters();
-        let mut query = sqlx::query::<Sqlite>(tables::sqlite());
-        for parameter in parameters {
-            query = query.bind(parameter);
-        }
-        let file = batch.file;
-        query = query
-            .bind(file.as_ref().map(|f| f.case_id.clone()))
-            .bind(file.as_ref().map(|f| f.id.clone()))
-            .bind(file.as_ref().map(|f| f.sha256.clone()))
-            .bind(file.as_ref().map(|f| f.media_type.clone()))
-            .bind(file.as_ref().map(|f| f.size))
-            .bind(file.as_ref().map(|f| f.sealed_name.clone()))
-            .bind(file.map(|f| f.sealed));
-        let mut connection = self.db().get_sqlite_connection_pool().acquire().await.map_err(|e| NotWritten::Failed(e.into()))?;
-        let Err(error) = query.execute(&mut *connection).await else { return Ok(()) };
-        // The transaction is open unless `BEGIN` itself failed; a connection that cannot roll back is not used again.
-        if let Err(rollback) = sqlx::query::<Sqlite>("ROLLBACK").execute(&mut *connection).await
-            && !rollback.to_string().contains("no transaction is active")
-        {
-            connection.close_on_drop();
-        }
-        Err(NotWritten::why(error))
-    }
+fn case_cells(c: case::Model) -> [Cell; 15] {
+    [
+        c.id.into(),
+        c.workflow.into(),
+        c.definition.into(),
+        c.policy.into(),
+        c.calendar.into(),
+        c.version.into(),
+        c.head.into(),
+        c.state.into(),
+        c.stage.into(),
+        c.is_open.into(),
+        c.assignee.into(),
+        c.opened_at.into(),
+        c.updated_at.into(),
+        c.due_at.into(),
+        c.acts_at.into(),
+    ]
+}
 
-    /// Writes a batch on PostgreSQL: one statement, which is its own transaction or part of one that drew numbers.
+impl Store {
+    /// Writes a batch of one case on PostgreSQL: one statement, which is its own transaction or part of one that drew numbers.
     pub(crate) async fn write_postgres(&self, mut batch: Batch, inside: Option<Inside>) -> Result<(), NotWritten> {
         let case = batch.cases.keys().next().cloned().unwrap_or_default();
-        let parameters = batch.parameters();
-        let mut query = sqlx::query::<Postgres>(tables::postgres());
-        for parameter in parameters {
-            query = query.bind(parameter);
+        let before = batch.versions.get(&case).copied();
+        let parts = batch.parts();
+        let text = tables::postgres(tables::shape(&parts, before.is_none()));
+        let mut query = sqlx::query::<Postgres>(AssertSqlSafe(text)).bind(case).bind(before).bind(batch.accounts.to_string());
+        for (part, rows) in tables::PARTS.iter().zip(parts) {
+            query = bind(query, part.columns, rows);
         }
-        let file = batch.file;
-        query = query
-            .bind(file.as_ref().map(|f| f.case_id.clone()))
-            .bind(file.as_ref().map(|f| f.id.clone()))
-            .bind(file.as_ref().map(|f| f.sha256.clone()))
-            .bind(file.as_ref().map(|f| f.media_type.clone()))
-            .bind(file.as_ref().map(|f| f.size))
-            .bind(file.as_ref().map(|f| f.sealed_name.clone()))
-            .bind(file.map(|f| f.sealed))
-            .bind(case);
         match inside {
             None => query.execute(self.db().get_postgres_connection_pool()).await.map(drop).map_err(NotWritten::why),
             Some(mut transaction) => match query.execute(&mut *transaction).await {
@@ -230,6 +172,40 @@ impl Store {
             },
         }
     }
+}
+
+type PostgresQuery = sqlx::query::Query<'static, Postgres, sqlx::postgres::PgArguments>;
+
+/// Binds one row as it is, several as an array a column.
+fn bind(mut query: PostgresQuery, columns: &[Column], rows: Rows) -> PostgresQuery {
+    let width = columns.len();
+    let mut cells = rows.into_cells();
+    if cells.len() == width {
+        for cell in cells {
+            query = match cell {
+                Cell::Text(text) => query.bind(text),
+                Cell::Int(n) => query.bind(n),
+                Cell::Bool(b) => query.bind(b),
+                Cell::Bytes(bytes) => query.bind(bytes),
+            };
+        }
+        return query;
+    }
+    if cells.is_empty() {
+        return query;
+    }
+    for (place, column) in columns.iter().enumerate() {
+        let column_cells = cells.iter_mut().skip(place).step_by(width);
+        query = match column {
+            Column::Text(_) => query.bind(column_cells.map(|c| if let Cell::Text(text) = c { text.take() } else { None }).collect::<Vec<_>>()),
+            Column::Int(_) => query.bind(column_cells.map(|c| if let Cell::Int(n) = c { *n } else { None }).collect::<Vec<_>>()),
+            Column::Bool(_) => query.bind(column_cells.map(|c| matches!(c, Cell::Bool(true))).collect::<Vec<_>>()),
+            Column::Bytes(_) => {
+                query.bind(column_cells.map(|c| if let Cell::Bytes(bytes) = c { std::mem::take(bytes) } else { Vec::new() }).collect::<Vec<_>>())
+            }
+        };
+    }
+    query
 }
 
 impl Store {
@@ -290,19 +266,17 @@ impl NotWritten {
         let Some(database) = error.as_database_error() else {
             return Self::Unknown(error.into());
         };
-        let message = database.message();
+        let message = database.message().to_owned();
         tracing::debug!(message, "a batch was not written");
         if database.is_check_violation() && message.contains("guard_stale") {
             return Self::Stale;
         }
+        if database.is_unique_violation() { Self::taken(&message, error.into()) } else { Self::Failed(error.into()) }
+    }
+
+    /// A key that is there already: of an answer, or of a row that somebody else wrote first, if it is not a fault of our own.
+    pub(super) fn taken(message: &str, error: StoreError) -> Self {
         let answered = ["answer.", "opening.", "answer_pkey", "opening_pkey"];
-        if database.is_unique_violation() && answered.iter().any(|a| message.contains(a)) {
-            return Self::Answered;
-        }
-        // Another node numbered the same event first.
-        if database.is_unique_violation() {
-            return Self::Stale;
-        }
-        Self::Failed(error.into())
+        if answered.iter().any(|a| message.contains(a)) { Self::Answered } else { Self::Taken(error) }
     }
 }

@@ -142,8 +142,12 @@ pub(crate) fn as_i64(n: u64) -> i64 {
 /// The hash of an event over its canonical bytes and the hash before it.
 #[must_use]
 pub fn chain(previous: &str, body: &Json) -> Option<String> {
-    let canonical = canonical_json(body).ok()?;
-    Some(sha256(format!("{previous}\n{canonical}").as_bytes()))
+    Some(chain_canonical(previous, &canonical_json(body).ok()?))
+}
+
+/// The same, over what is canonical already.
+pub(super) fn chain_canonical(previous: &str, canonical: &str) -> String {
+    sha256(format!("{previous}\n{canonical}").as_bytes())
 }
 
 /// Keeps a text by its digest, for as long as the database lives.

@@ -1,7 +1,7 @@
 //! A decision as rows: what a commit adds to a batch.
 
-use super::batch::{Batch, deadline_key, hex};
-use super::cases::{Derived, Loaded, NO_DUE, as_i64, chain, malformed, tagged};
+use super::batch::{Batch, deadline_key};
+use super::cases::{Derived, Loaded, NO_DUE, as_i64, chain_canonical, malformed, tagged};
 use super::rows::{case, deadline, work};
 use super::seal::SealKey;
 use super::{StoreError, ms};
@@ -10,7 +10,7 @@ use crate::case::decide::Decision;
 use crate::case::event::{Event, What, Who};
 use crate::case::{Case, Rules, clock, sha256};
 use crate::ids::{AccountId, CaseId};
-use crate::value::Value;
+use crate::value::{Value, canonical_json};
 use chrono::{DateTime, FixedOffset};
 use std::collections::BTreeSet;
 
@@ -39,19 +39,20 @@ impl Batch {
         let mut chained = Vec::with_capacity(commit.decision.events.len());
         for e in &commit.decision.events {
             let body = serde_json::to_value(e).map_err(|x| malformed("event", e.seq, "body", x))?;
-            head = chain(&head, &body).ok_or_else(|| malformed("event", e.seq, "body", "it has no canonical form"))?;
-            chained.push((e.seq, body.to_string(), head.clone()));
+            let body = canonical_json(&body).map_err(|x| malformed("event", e.seq, "body", x))?;
+            head = chain_canonical(&head, &body);
+            chained.push((e.seq, body, head.clone()));
         }
-        for (seq, body, hash) in &chained {
-            self.events.push(&(&id, seq, body, hash));
+        for (seq, body, hash) in chained {
+            self.events.push([(&id).into(), as_i64(seq).into(), body.into(), hash.into()]);
         }
         for v in &commit.decision.values {
             let body = serde_json::to_vec(&tagged(&v.value)).unwrap_or_default();
             let sealed = commit.key.seal(&body, &format!("{id}/{}", v.id));
-            self.values.push(&(&id, v.id.0, v.id.1, hex(&v.salt), hex(&sealed)));
+            self.values.push([(&id).into(), as_i64(v.id.0).into(), i64::from(v.id.1).into(), v.salt.to_vec().into(), sealed.into()]);
         }
         if before.is_none() {
-            self.keys.push(&(&id, hex(&commit.master.wrap(commit.key, &id))));
+            self.keys.push([(&id).into(), commit.master.wrap(commit.key, &id).into()]);
         }
         let row = summary(commit.rules, commit.id, &commit.decision.case, commit.consequences, head, commit.now);
         self.cases.insert(id.clone(), row.clone());
@@ -63,18 +64,18 @@ impl Batch {
         self.letters(&commit, &id);
         for errand in &commit.consequences.errands {
             let sealed = commit.key.seal(&serde_json::to_vec(errand).unwrap_or_default(), &errand.id);
-            self.errands.push(&(&id, &errand.id, "waiting", 0, ms(commit.now.to_utc()), hex(&sealed)));
+            self.errands.push([(&id).into(), (&errand.id).into(), "waiting".into(), 0.into(), ms(commit.now.to_utc()).into(), sealed.into()]);
         }
         for d in &commit.consequences.documents {
             let sealed = commit.key.seal(&serde_json::to_vec(&d.data).unwrap_or_default(), &format!("{id}/{}/{}", d.form, d.seq));
-            self.documents.push(&(&id, &d.form, d.seq, d.proceeding.0, hex(&sealed)));
+            self.documents.push([(&id).into(), (&d.form).into(), as_i64(d.seq).into(), as_i64(d.proceeding.0).into(), sealed.into()]);
         }
         let shares = |kind: &str| commit.rules.definition.file.notices.get(kind).is_some_and(|n| n.shares);
         for account in who_may_see(&commit.decision.events, &commit.consequences.notices, shares) {
-            self.access.push(&(&id, account.to_string()));
+            self.access.push([(&id).into(), account.to_string().into()]);
         }
         for hash in words(&commit) {
-            self.words.push(&(&id, hash));
+            self.words.push([(&id).into(), hash.into()]);
         }
         Ok(Loaded { case: commit.decision.case, row, key: Some(commit.key.clone()), derived })
     }
@@ -84,8 +85,18 @@ impl Batch {
         for n in &commit.consequences.notices {
             let state = if n.recipient.email.is_some() { "waiting" } else { "paper" };
             let sealed = commit.key.seal(&serde_json::to_vec(n).unwrap_or_default(), &n.id);
-            let needed_if_left = n.recalls.as_ref().filter(|r| r.only_if_left).map(|r| &r.id);
-            self.letters.push(&(id, &n.id, &n.kind, state, 0, now, now, hex(&sealed), needed_if_left));
+            let needed_if_left = n.recalls.as_ref().filter(|r| r.only_if_left).map(|r| r.id.clone());
+            self.letters.push([
+                id.into(),
+                (&n.id).into(),
+                (&n.kind).into(),
+                state.into(),
+                0.into(),
+                now.into(),
+                now.into(),
+                sealed.into(),
+                needed_if_left.into(),
+            ]);
             self.recalls.extend(n.recalls.iter().map(|r| (id.to_owned(), r.id.clone())));
         }
     }

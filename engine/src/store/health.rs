@@ -96,8 +96,6 @@ impl Store {
     pub async fn durability(&self) -> Result<Vec<Setting>, StoreError> {
         let checks: &[(&str, &'static str, &'static str)] = if self.is_postgres() {
             &[("SHOW synchronous_commit", "synchronous_commit", "on"), ("SHOW fsync", "fsync", "on")]
-        } else if self.memory {
-            &[]
         } else {
             &[
                 ("PRAGMA journal_mode", "journal_mode", "wal"),

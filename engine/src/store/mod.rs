@@ -1,7 +1,7 @@
 //! The database: rows, and nothing that decides.
 //!
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads a case, `decided` turns a
-//! decision into rows, `batch` and `tables` write them, `outbox` leases letters, `returned` marks those that came back, `accounts` keeps who
+//! decision into rows, `batch` and `tables` say how a batch of them is written, `writer` writes it on SQLite, `outbox` leases letters, `returned` marks those that came back, `accounts` keeps who
 //! may log in, `views` answers lists, `health` says how the database fares, `copy` reads a whole database as it is, `fill` fills one,
 //! `chains` walks every chain. Appending events is private to the engine: only `submit` can change a case.
 
@@ -21,6 +21,7 @@ pub mod rows;
 pub mod seal;
 mod tables;
 pub mod views;
+pub(crate) mod writer;
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode,
@@ -39,6 +40,9 @@ const STATEMENT_SECONDS: u64 = 900;
 const SILENT_SECONDS: u64 = 60;
 /// A connection that nobody has used for so long may have lost its server.
 const RESTED: Duration = Duration::from_secs(1);
+/// Pages of SQLite's log before it is copied into the database: 32 MB. A page that many commits touch is then copied once; a start
+/// after a crash reads that much more.
+const CHECKPOINT_PAGES: u32 = 8_000;
 /// Connections in the pool.
 const POOL_MAX: u32 = 8;
 /// The same on PostgreSQL, where each command has one for itself.
@@ -48,8 +52,6 @@ const POSTGRES_POOL_MAX: u32 = 24;
 #[derive(Clone, Debug)]
 pub struct Store {
     db: DatabaseConnection,
-    /// Asked for as `:memory:`: it promises to keep nothing.
-    memory: bool,
 }
 
 /// Why the database cannot be used.
@@ -163,7 +165,7 @@ impl Store {
     /// Connects, checks the settings that durability needs, and brings the tables up to date.
     ///
     /// # Arguments
-    /// `url` is `sqlite:PATH`, `sqlite::memory:` or `postgres://…`.
+    /// `url` is `sqlite:PATH` or `postgres://…`.
     ///
     /// # Errors
     /// When the database cannot be reached, is not durable, or is newer than this program.
@@ -196,28 +198,26 @@ impl Store {
 
     /// Connects. `mode` is SQLite's: whether a missing file is made.
     async fn open(url: &str, mode: &str) -> Result<Self, StoreError> {
-        let memory = url.contains(":memory:");
         let url_is_postgres = url.starts_with("postgres");
-        let url = if url.starts_with("sqlite:") && !memory && !url.contains('?') { format!("{url}?mode={mode}") } else { url.to_owned() };
+        let url = if url.starts_with("sqlite:") && !url.contains('?') { format!("{url}?mode={mode}") } else { url.to_owned() };
         let mut options = ConnectOptions::new(url);
         let most = if url_is_postgres { POSTGRES_POOL_MAX } else { POOL_MAX };
-        options.max_connections(if memory { 1 } else { most }).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
+        options.max_connections(most).sqlx_logging(false).acquire_timeout(Duration::from_secs(ACQUIRE_SECONDS));
         // A look at each connection before its use would cost every command a round trip: only one that has rested is looked at.
         options.test_before_acquire_if_idle_for(RESTED);
-        if memory {
-            options.min_connections(1).idle_timeout(Duration::from_secs(86_400 * 365)).max_lifetime(Duration::from_secs(86_400 * 365));
-        }
         options.map_sqlx_sqlite_opts(|o| {
             use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
             o.journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                 .foreign_keys(true)
+                .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         });
         // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
         let limits = [("statement_timeout", STATEMENT_SECONDS), ("idle_in_transaction_session_timeout", SILENT_SECONDS)];
-        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))));
-        Ok(Self { db: Database::connect(options).await?, memory })
+        // A command is one long statement over few rows: to compile it costs more than to run it.
+        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))).options([("jit", "off")]));
+        Ok(Self { db: Database::connect(options).await? })
     }
 
     /// Connects to a database that is there, to look at it: nothing is made, brought up to date or written.
@@ -229,7 +229,7 @@ impl Store {
         let mut options = ConnectOptions::new(url);
         options.max_connections(POOL_MAX).sqlx_logging(false).acquire_timeout(Duration::from_secs(30));
         options.map_sqlx_sqlite_opts(|o| o.busy_timeout(Duration::from_secs(BUSY_SECONDS)).pragma("query_only", "ON"));
-        let store = Self { db: Database::connect(options).await?, memory: false };
+        let store = Self { db: Database::connect(options).await? };
         store.check_version().await?;
         let statement = Statement::from_string(store.db.get_database_backend(), "SELECT version FROM seaql_migrations".to_owned());
         let rows = store.db.query_all_raw(statement).await.unwrap_or_default();

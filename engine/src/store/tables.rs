@@ -1,124 +1,185 @@
-//! The two statements that write a batch: one text for each database, made once from one list of tables.
+//! The parts of a batch, in the order in which they are written: one list, from which each database has its statements.
 //!
-//! Each table takes its rows as one JSON array of arrays, so that the text never changes with their number and stays
-//! prepared. On SQLite they are a transaction sent at once; on PostgreSQL one statement of data-modifying parts.
+//! On SQLite a part is one prepared statement, which takes the rows one by one. On PostgreSQL all parts that have rows are one
+//! statement of data-modifying parts; its text depends only on which parts have one row and which have several, so that the few
+//! texts that commands give stay prepared.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 
-/// How a column stands in its JSON row.
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bool(bool),
+    Bytes(Vec<u8>),
+}
+
+impl Cell {
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) => text.as_ref().map_or(0, String::len),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Int(_) | Self::Bool(_) => 8,
+        }
+    }
+}
+
+macro_rules! cell_from {
+    ($($from:ty => $to:expr),* $(,)?) => {
+        $(impl From<$from> for Cell {
+            fn from(value: $from) -> Self {
+                let to: fn($from) -> Self = $to;
+                to(value)
+            }
+        })*
+    };
+}
+
+cell_from! {
+    String => |text| Self::Text(Some(text)),
+    &String => |text| Self::Text(Some(text.clone())),
+    &str => |text| Self::Text(Some(text.to_owned())),
+    Option<String> => Self::Text,
+    i64 => |n| Self::Int(Some(n)),
+    Option<i64> => Self::Int,
+    bool => Self::Bool,
+    Vec<u8> => Self::Bytes,
+}
+
+/// Rows of one part, cell after cell.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    cells: Vec<Cell>,
+    size: usize,
+}
+
+impl Rows {
+    pub fn push<const N: usize>(&mut self, row: [Cell; N]) {
+        self.size += row.iter().map(Cell::size).sum::<usize>();
+        self.cells.extend(row);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+
+    /// Bytes that are held, about.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Row by row, each so many cells wide.
+    pub fn rows(&self, width: usize) -> impl Iterator<Item = &[Cell]> {
+        self.cells.chunks(width)
+    }
+
+    pub fn into_cells(self) -> Vec<Cell> {
+        self.cells
+    }
+
+    fn count(&self, width: usize) -> usize {
+        self.cells.len() / width
+    }
+}
+
+impl<const N: usize> FromIterator<[Cell; N]> for Rows {
+    fn from_iter<I: IntoIterator<Item = [Cell; N]>>(rows: I) -> Self {
+        let mut out = Self::default();
+        rows.into_iter().for_each(|row| out.push(row));
+        out
+    }
+}
+
+/// A column of a part.
 #[derive(Clone, Copy)]
-enum Column {
+pub(super) enum Column {
     Text(&'static str),
     Int(&'static str),
     Bool(&'static str),
-    /// Bytes, in hexadecimal.
     Bytes(&'static str),
 }
 
 use Column::{Bool, Bytes, Int, Text};
 
 impl Column {
-    fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Text(name) | Int(name) | Bool(name) | Bytes(name) => name,
         }
     }
 
-    fn value(self, place: usize, dialect: Dialect) -> String {
-        let raw = dialect.field(place);
-        match (dialect, self) {
-            (_, Text(_)) | (Dialect::Sqlite, Int(_) | Bool(_)) => raw,
-            (Dialect::Sqlite, Bytes(_)) => format!("unhex({raw})"),
-            (Dialect::Postgres, Int(_)) => format!("({raw})::bigint"),
-            (Dialect::Postgres, Bool(_)) => format!("({raw})::boolean"),
-            (Dialect::Postgres, Bytes(_)) => format!("decode({raw}, 'hex')"),
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Dialect {
-    Sqlite,
-    Postgres,
-}
-
-impl Dialect {
-    fn field(self, place: usize) -> String {
+    /// PostgreSQL's type.
+    fn of_postgres(self) -> &'static str {
         match self {
-            Self::Sqlite => format!("x.value->>{place}"),
-            Self::Postgres => format!("x->>{place}"),
-        }
-    }
-
-    /// The rows of a parameter, as `x`. SQLite's parameters have no numbers: the driver hands them out in the order of the statements.
-    fn rows(self, parameter: usize) -> String {
-        match self {
-            Self::Sqlite => "json_each(?) AS x".to_owned(),
-            Self::Postgres => format!("jsonb_array_elements(${parameter}::text::jsonb) AS x"),
+            Text(_) => "text",
+            Int(_) => "bigint",
+            Bool(_) => "boolean",
+            Bytes(_) => "bytea",
         }
     }
 }
 
-/// What happens to a row that is there.
+/// What a part does with its rows. The key's columns come first.
 #[derive(Clone, Copy)]
-enum Known {
-    /// A fault of the caller, or an answer given before.
-    Fail,
-    /// It stays as it is.
-    Keep,
-    /// It is written anew.
-    Replace,
+enum Does {
+    /// Puts them in; one that is there is a fault of the caller, or an answer given before.
+    Insert,
+    /// Puts them in; one that is there stays.
+    Keep(usize),
+    /// Puts them in, or writes them anew.
+    Replace(usize),
+    /// Takes out those with these keys.
+    Delete,
+    /// Puts letters in; a letter that is needed only if another has left (the last column), not while that one still waits.
+    PutLetters,
+    /// Calls letters back, as far as they wait.
+    CallBack,
 }
 
-struct Table {
-    name: &'static str,
-    key: &'static [&'static str],
-    columns: &'static [Column],
-    known: Known,
-    /// A condition on the row, after `WHERE`.
-    only: Option<fn(Dialect) -> String>,
+/// What is done to one table.
+pub(super) struct Part {
+    table: &'static str,
+    does: Does,
+    pub columns: &'static [Column],
 }
 
-/// Deletes and updates that come before the rows are put in.
-type Before = fn(Dialect, usize) -> String;
-
-const fn table(name: &'static str, key: &'static [&'static str], columns: &'static [Column], known: Known) -> Table {
-    Table { name, key, columns, known, only: None }
+const fn part(table: &'static str, does: Does, columns: &'static [Column]) -> Part {
+    Part { table, does, columns }
 }
 
-/// A letter that is needed only if another has left: not while that one still waits.
-fn unless_still_waiting(dialect: Dialect) -> String {
-    let old = match dialect {
-        Dialect::Sqlite => format!("old.case_id = {} AND +old.state = 'waiting'", dialect.field(0)),
-        Dialect::Postgres => format!("old.case_id = ${CASE} AND old.state = 'waiting'"),
-    };
-    format!("NOT EXISTS (SELECT 1 FROM letter old WHERE {old} AND old.id = {})", dialect.field(8))
-}
+/// How many parts there are.
+pub(super) const PARTS_COUNT: usize = 17;
+/// The part that writes the row of a case.
+pub(super) const CASE: usize = 4;
 
-/// On PostgreSQL the parts of a statement have no order of their own: the case is looked at before its row is written anew.
-fn after_the_look(dialect: Dialect) -> String {
-    match dialect {
-        Dialect::Sqlite => "true".to_owned(),
-        Dialect::Postgres => "(SELECT count(*) FROM held) >= 0".to_owned(),
-    }
-}
-
-/// Comes before letters are called back: one that is needed only if another has left looks at that one first.
-const LETTER: Table = Table {
-    name: "letter",
-    key: &["case_id", "id"],
-    columns: &[Text("case_id"), Text("id"), Text("kind"), Text("state"), Int("attempts"), Int("next_at"), Int("created_at"), Bytes("sealed")],
-    known: Known::Fail,
-    only: Some(unless_still_waiting),
-};
-
-/// In the order of [`super::batch::Batch`]'s parameters.
-const TABLES: [Table; 12] = [
-    Table {
-        name: "case_row",
-        key: &["id"],
-        columns: &[
+/// In the order of [`super::batch::Batch::parts`]. Letters come before letters are called back: one that is needed only
+/// if another has left looks at that one first.
+pub(super) static PARTS: [Part; PARTS_COUNT] = [
+    part(
+        "letter",
+        Does::PutLetters,
+        &[
+            Text("case_id"),
+            Text("id"),
+            Text("kind"),
+            Text("state"),
+            Int("attempts"),
+            Int("next_at"),
+            Int("created_at"),
+            Bytes("sealed"),
+            Text("needed_if_left"),
+        ],
+    ),
+    part("letter", Does::CallBack, &[Text("case_id"), Text("id")]),
+    part("deadline", Does::Delete, &[Text("case_id"), Int("proceeding"), Text("name"), Int("started_by"), Int("nth")]),
+    part("work", Does::Delete, &[Text("case_id"), Text("key")]),
+    part(
+        "case_row",
+        Does::Replace(1),
+        &[
             Text("id"),
             Text("workflow"),
             Text("definition"),
@@ -135,15 +196,13 @@ const TABLES: [Table; 12] = [
             Int("due_at"),
             Int("acts_at"),
         ],
-        known: Known::Replace,
-        only: Some(after_the_look),
-    },
-    table("case_key", &["case_id"], &[Text("case_id"), Bytes("wrapped")], Known::Fail),
-    table("event", &["case_id", "seq"], &[Text("case_id"), Int("seq"), Text("body"), Text("hash")], Known::Fail),
-    table("case_value", &["case_id", "seq", "number"], &[Text("case_id"), Int("seq"), Int("number"), Bytes("salt"), Bytes("sealed")], Known::Fail),
-    table(
+    ),
+    part("case_key", Does::Insert, &[Text("case_id"), Bytes("wrapped")]),
+    part("event", Does::Insert, &[Text("case_id"), Int("seq"), Text("body"), Text("hash")]),
+    part("case_value", Does::Insert, &[Text("case_id"), Int("seq"), Int("number"), Bytes("salt"), Bytes("sealed")]),
+    part(
         "deadline",
-        &["case_id", "proceeding", "name", "started_by", "nth"],
+        Does::Replace(5),
         &[
             Text("case_id"),
             Int("proceeding"),
@@ -155,159 +214,156 @@ const TABLES: [Table; 12] = [
             Int("acts_at"),
             Text("body"),
         ],
-        Known::Replace,
     ),
-    table(
-        "work",
-        &["case_id", "key"],
-        &[Text("case_id"), Text("key"), Int("proceeding"), Text("for_role"), Text("account"), Text("due"), Text("title")],
-        Known::Replace,
+    part("work", Does::Replace(2), &[Text("case_id"), Text("key"), Int("proceeding"), Text("for_role"), Text("account"), Text("due"), Text("title")]),
+    part("errand", Does::Insert, &[Text("case_id"), Text("id"), Text("state"), Int("attempts"), Int("next_at"), Bytes("sealed")]),
+    part("document", Does::Insert, &[Text("case_id"), Text("form"), Int("seq"), Int("proceeding"), Bytes("sealed")]),
+    part("case_access", Does::Keep(2), &[Text("case_id"), Text("account")]),
+    part("word", Does::Keep(2), &[Text("case_id"), Text("hash")]),
+    part("answer", Does::Insert, &[Text("case_id"), Text("account"), Text("key"), Text("body_hash"), Int("first_seq"), Int("last_seq")]),
+    part("opening", Does::Insert, &[Text("account"), Text("key"), Text("case_id")]),
+    part(
+        "file",
+        Does::Insert,
+        &[Text("case_id"), Text("id"), Text("sha256"), Text("media_type"), Int("size"), Bytes("sealed_name"), Bytes("sealed")],
     ),
-    table("errand", &["case_id", "id"], &[Text("case_id"), Text("id"), Text("state"), Int("attempts"), Int("next_at"), Bytes("sealed")], Known::Fail),
-    table("document", &["case_id", "form", "seq"], &[Text("case_id"), Text("form"), Int("seq"), Int("proceeding"), Bytes("sealed")], Known::Fail),
-    table("case_access", &["case_id", "account"], &[Text("case_id"), Text("account")], Known::Keep),
-    table("word", &["case_id", "hash"], &[Text("case_id"), Text("hash")], Known::Keep),
-    table(
-        "answer",
-        &["case_id", "account", "key"],
-        &[Text("case_id"), Text("account"), Text("key"), Text("body_hash"), Int("first_seq"), Int("last_seq")],
-        Known::Fail,
-    ),
-    table("opening", &["account", "key"], &[Text("account"), Text("key"), Text("case_id")], Known::Fail),
 ];
 
-const BEFORES: [Before; 3] = [
-    called_back,
-    |dialect, parameter| gone(dialect, parameter, "deadline", &["case_id", "proceeding", "name", "started_by", "nth"], &[1, 3, 4]),
-    |dialect, parameter| gone(dialect, parameter, "work", &["case_id", "key"], &[]),
-];
-
-/// Rows that go. Each is looked for by its key: the list of keys leads, never the table.
-fn gone(dialect: Dialect, parameter: usize, table: &str, key: &[&str], numbers: &[usize]) -> String {
-    let same = |i: usize, name: &str| match dialect {
-        Dialect::Postgres if numbers.contains(&i) => format!("d.{name} = ({})::bigint", dialect.field(i)),
-        _ => format!("d.{name} = {}", dialect.field(i)),
-    };
-    let same: Vec<String> = key.iter().enumerate().map(|(i, name)| same(i, name)).collect();
-    let (rows, same) = (dialect.rows(parameter), same.join(" AND "));
-    match dialect {
-        Dialect::Sqlite => format!("DELETE FROM {table} WHERE rowid IN (SELECT d.rowid FROM {rows} CROSS JOIN {table} d WHERE {same})"),
-        Dialect::Postgres => format!("DELETE FROM {table} d USING {rows} WHERE d.case_id = ${CASE} AND {same}"),
+impl Part {
+    fn names(&self) -> Vec<&'static str> {
+        self.columns.iter().map(|c| c.name()).collect()
     }
-}
 
-/// Letters that are called back, as far as they wait. `+` keeps SQLite from looking through all that wait.
-fn called_back(dialect: Dialect, parameter: usize) -> String {
-    let (rows, case, id) = (dialect.rows(parameter), dialect.field(0), dialect.field(1));
-    match dialect {
-        Dialect::Sqlite => format!(
-            "UPDATE letter SET state = 'cancelled' WHERE rowid IN (SELECT l.rowid FROM {rows} CROSS JOIN letter l \
-             WHERE l.case_id = {case} AND l.id = {id} AND +l.state = 'waiting')"
-        ),
-        Dialect::Postgres => {
-            format!("UPDATE letter l SET state = 'cancelled' FROM {rows} WHERE l.case_id = ${CASE} AND l.id = {id} AND l.state = 'waiting'")
+    /// What follows an insertion.
+    fn on_conflict(&self) -> String {
+        let names = self.names();
+        match self.does {
+            Does::Keep(key) => format!(" ON CONFLICT ({}) DO NOTHING", names[..key].join(", ")),
+            Does::Replace(key) => {
+                let set: Vec<String> = names[key..].iter().map(|n| format!("{n} = excluded.{n}")).collect();
+                format!(" ON CONFLICT ({}) DO UPDATE SET {}", names[..key].join(", "), set.join(", "))
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// The statement on SQLite, for one row.
+    fn sqlite(&self) -> String {
+        let names = self.names();
+        let places: Vec<String> = (1..=names.len()).map(|n| format!("?{n}")).collect();
+        let same: Vec<String> = names.iter().zip(&places).map(|(name, place)| format!("{name} = {place}")).collect();
+        match self.does {
+            Does::Insert | Does::Keep(_) | Does::Replace(_) => {
+                format!("INSERT INTO {} ({}) VALUES ({}){}", self.table, names.join(", "), places.join(", "), self.on_conflict())
+            }
+            Does::Delete => format!("DELETE FROM {} WHERE {}", self.table, same.join(" AND ")),
+            // `+` keeps SQLite from looking through all that wait.
+            Does::PutLetters => {
+                let own = names.len() - 1;
+                format!(
+                    "INSERT INTO letter ({}) SELECT {} WHERE NOT EXISTS \
+                     (SELECT 1 FROM letter old WHERE old.case_id = ?1 AND old.id = {} AND +old.state = 'waiting')",
+                    names[..own].join(", "),
+                    places[..own].join(", "),
+                    places[own]
+                )
+            }
+            Does::CallBack => format!("UPDATE letter SET state = 'cancelled' WHERE {} AND +state = 'waiting'", same.join(" AND ")),
+        }
+    }
+
+    /// A part of the statement on PostgreSQL, with its rows as parameters from `first` on. `$1` is the case, `$2` its version, if it has one.
+    fn postgres(&self, first: usize, several: bool, opens: bool) -> String {
+        let names = self.names();
+        let typed = |i: usize| format!("${}::{}{}", first + i, self.columns[i].of_postgres(), if several { "[]" } else { "" });
+        let rows = if several {
+            let arrays: Vec<String> = (0..names.len()).map(typed).collect();
+            format!("unnest({}) AS x({})", arrays.join(", "), names.join(", "))
+        } else {
+            let values: Vec<String> = names.iter().enumerate().map(|(i, name)| format!("{} AS {name}", typed(i))).collect();
+            format!("(SELECT {}) AS x", values.join(", "))
+        };
+        let own: Vec<String> = names.iter().map(|name| format!("x.{name}")).collect();
+        // Every look at a table leads with the one case of the batch.
+        let same: Vec<String> = names[1..].iter().map(|name| format!("d.{name} = x.{name}")).collect();
+        match self.does {
+            Does::Replace(_) if self.table == "case_row" && !opens => {
+                let set: Vec<String> = names[1..].iter().map(|name| format!("{name} = x.{name}")).collect();
+                format!("UPDATE case_row d SET {} FROM {rows} WHERE d.id = $1 AND d.version = $2 RETURNING 1", set.join(", "))
+            }
+            Does::Insert | Does::Keep(_) | Does::Replace(_) => {
+                format!("INSERT INTO {} ({}) SELECT {} FROM {rows}{}", self.table, names.join(", "), own.join(", "), self.on_conflict())
+            }
+            Does::Delete => format!("DELETE FROM {} d USING {rows} WHERE d.case_id = $1 AND {}", self.table, same.join(" AND ")),
+            Does::PutLetters => {
+                let last = names.len() - 1;
+                format!(
+                    "INSERT INTO letter ({}) SELECT {} FROM {rows} WHERE NOT EXISTS \
+                     (SELECT 1 FROM letter old WHERE old.case_id = $1 AND old.id = x.{} AND old.state = 'waiting')",
+                    names[..last].join(", "),
+                    own[..last].join(", "),
+                    names[last]
+                )
+            }
+            Does::CallBack => {
+                format!("UPDATE letter d SET state = 'cancelled' FROM {rows} WHERE d.case_id = $1 AND {} AND d.state = 'waiting'", same.join(" AND "))
+            }
         }
     }
 }
 
-/// The letters' parameter; before it: versions of cases, state of the accounts, numbers as they were, numbers as they will be.
-const LETTERS: usize = 5;
-const FIRST_BEFORE: usize = LETTERS + 1;
-const FIRST_TABLE: usize = FIRST_BEFORE + BEFORES.len();
-/// The first parameter of the one file.
-const FILE: usize = FIRST_TABLE + TABLES.len();
-/// On PostgreSQL a batch is of one case, and every look at a table leads with it.
-const CASE: usize = FILE + 7;
-const FILE_COLUMNS: &str = "case_id, id, sha256, media_type, size, sealed_name, sealed";
+/// The statement of each part on SQLite.
+pub(super) static SQLITE: LazyLock<Vec<String>> = LazyLock::new(|| PARTS.iter().map(Part::sqlite).collect());
 
-fn insert(table: &Table, dialect: Dialect, parameter: usize) -> String {
-    let names: Vec<&str> = table.columns.iter().map(|c| c.name()).collect();
-    let values: Vec<String> = table.columns.iter().enumerate().map(|(i, c)| c.value(i, dialect)).collect();
-    let only = table.only.map_or_else(|| "true".to_owned(), |only| only(dialect));
-    let mut sql =
-        format!("INSERT INTO {} ({}) SELECT {} FROM {} WHERE {only}", table.name, names.join(", "), values.join(", "), dialect.rows(parameter));
-    match table.known {
-        Known::Fail => {}
-        Known::Keep => {
-            let _ = write!(sql, " ON CONFLICT ({}) DO NOTHING", table.key.join(", "));
-        }
-        Known::Replace => {
-            let set: Vec<String> = names.iter().filter(|n| !table.key.contains(n)).map(|n| format!("{n} = excluded.{n}")).collect();
-            let _ = write!(sql, " ON CONFLICT ({}) DO UPDATE SET {}", table.key.join(", "), set.join(", "));
-        }
-    }
-    sql
+/// How many rows a part has, as far as the text of the statement depends on it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Count {
+    None,
+    One,
+    Several,
 }
 
-/// The transaction on SQLite, from `BEGIN IMMEDIATE` to `COMMIT`.
+/// The shape of a batch: with the number of rows of each part, and whether it opens its case.
+pub(super) type Shape = ([Count; PARTS_COUNT], bool);
+
+pub(super) fn shape(parts: &[Rows; PARTS_COUNT], opens: bool) -> Shape {
+    let mut counts = [Count::None; PARTS_COUNT];
+    for ((count, rows), part) in counts.iter_mut().zip(parts).zip(&PARTS) {
+        *count = match rows.count(part.columns.len()) {
+            0 => Count::None,
+            1 => Count::One,
+            _ => Count::Several,
+        };
+    }
+    (counts, opens)
+}
+
+/// The statement on PostgreSQL for a batch of this shape: `$1` the case, `$2` its version before, `$3` the state of the
+/// accounts, then the parameters of each part that has rows.
 ///
-/// `INSERT INTO guard` fails by the table's own check, so that a batch which rests on something that has changed since writes nothing.
-pub(super) fn sqlite() -> &'static str {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let d = Dialect::Sqlite;
-        let mut parts = vec![
-            "BEGIN IMMEDIATE".to_owned(),
-            format!(
-                "INSERT INTO guard SELECT 'case' FROM {} LEFT JOIN case_row c ON c.id = x.value->>0 WHERE c.version IS NOT x.value->>1",
-                d.rows(1)
-            ),
-            "INSERT INTO guard SELECT 'accounts' WHERE coalesce((SELECT value FROM meta WHERE key = 'accounts'), '0') <> ?".to_owned(),
-            format!(
-                "INSERT INTO guard SELECT 'number' FROM {} LEFT JOIN number n ON n.series = x.value->>0 AND n.year = x.value->>1 \
-                 WHERE coalesce(n.last, 0) <> x.value->>2",
-                d.rows(3)
-            ),
-            format!(
-                "INSERT INTO number (series, year, last) SELECT x.value->>0, x.value->>1, x.value->>2 FROM {} WHERE true \
-                 ON CONFLICT (series, year) DO UPDATE SET last = excluded.last",
-                d.rows(4)
-            ),
-        ];
-        parts.push(insert(&LETTER, d, LETTERS));
-        parts.extend(BEFORES.iter().enumerate().map(|(i, before)| before(d, FIRST_BEFORE + i)));
-        parts.extend(TABLES.iter().enumerate().map(|(i, t)| insert(t, d, FIRST_TABLE + i)));
-        parts.push(format!(
-            "INSERT INTO file ({FILE_COLUMNS}) SELECT * FROM (SELECT ? AS case_id, ? AS id, ? AS sha256, ? AS media_type, ? AS size, \
-             ? AS sealed_name, ? AS sealed) WHERE case_id IS NOT NULL"
-        ));
-        parts.push("COMMIT".to_owned());
-        parts.join(";\n")
-    });
-    &SQL
+/// `INSERT INTO guard` fails by the table's own check, so that a batch which rests on something that has changed since
+/// writes nothing. The row of the case waits for whoever else writes it, and sees the version that they leave.
+pub(super) fn postgres(shape: Shape) -> Arc<str> {
+    static TEXTS: LazyLock<Mutex<HashMap<Shape, Arc<str>>>> = LazyLock::new(Mutex::default);
+    let Ok(mut texts) = TEXTS.lock() else { return make_postgres(shape).into() };
+    texts.entry(shape).or_insert_with(|| make_postgres(shape).into()).clone()
 }
 
-/// The one statement on PostgreSQL. Numbers are drawn before it, so their parameters stay empty.
-pub(super) fn postgres() -> &'static str {
-    static SQL: LazyLock<String> = LazyLock::new(|| {
-        let d = Dialect::Postgres;
-        let mut parts = vec![
-            // Waits for whoever else writes the case, and sees the version that they leave.
-            format!(
-                "held AS (SELECT c.version AS found, (x->>1)::bigint AS wanted FROM {} CROSS JOIN case_row c WHERE c.id = ${CASE}::text FOR UPDATE OF c)",
-                d.rows(1)
-            ),
-            "stale AS (INSERT INTO guard SELECT 'case' WHERE (SELECT count(*) FROM held WHERE found = wanted) \
-             <> jsonb_array_length($1::text::jsonb))"
-                .to_owned(),
-            "others AS (INSERT INTO guard SELECT 'accounts' WHERE coalesce((SELECT value FROM meta WHERE key = 'accounts'), '0') <> $2::text)"
-                .to_owned(),
-            "numbers AS (SELECT $3::text, $4::text)".to_owned(),
-        ];
-        parts.push(format!("letters AS ({})", insert(&LETTER, d, LETTERS)));
-        parts.extend(BEFORES.iter().enumerate().map(|(i, before)| format!("b{i} AS ({})", before(d, FIRST_BEFORE + i))));
-        parts.extend(TABLES.iter().enumerate().map(|(i, t)| format!("t{i} AS ({})", insert(t, d, FIRST_TABLE + i))));
-        parts.push(format!(
-            "f AS (INSERT INTO file ({FILE_COLUMNS}) SELECT ${0}::text, ${1}::text, ${2}::text, ${3}::text, ${4}::bigint, ${5}::bytea, \
-             ${6}::bytea WHERE ${0}::text IS NOT NULL)",
-            FILE,
-            FILE + 1,
-            FILE + 2,
-            FILE + 3,
-            FILE + 4,
-            FILE + 5,
-            FILE + 6
-        ));
-        format!("WITH {} SELECT 1", parts.join(",\n"))
-    });
-    &SQL
+fn make_postgres((counts, opens): Shape) -> String {
+    let mut sql = String::from(
+        "WITH others AS (INSERT INTO guard SELECT 'accounts' WHERE coalesce((SELECT value FROM meta WHERE key = 'accounts'), '0') <> $3::text)",
+    );
+    let mut first = 4;
+    for (place, (part, count)) in PARTS.iter().zip(counts).enumerate() {
+        if count != Count::None {
+            let _ = write!(sql, ",\np{place} AS ({})", part.postgres(first, count == Count::Several, opens));
+            first += part.columns.len();
+        }
+    }
+    if !opens {
+        let _ = write!(sql, ",\nstale AS (INSERT INTO guard SELECT 'case' WHERE NOT EXISTS (SELECT 1 FROM p{CASE}))");
+    }
+    // Each parameter is named, so that every text takes the same ones.
+    sql.push_str("\nSELECT $1::text, $2::bigint");
+    sql
 }

@@ -2,8 +2,9 @@
 //!
 //! Load, bring up to date, decide, evolve, consequences, and one transaction that writes it all. Nobody is answered
 //! before the commit, and what is held in memory changes only after it. `turn` decides one request, `road` takes it to the
-//! database, `held` is what is kept between.
+//! database, `group` does so for many at once, `held` is what is kept between.
 
+mod group;
 mod held;
 mod road;
 mod turn;
@@ -24,6 +25,7 @@ use crate::store::cases::{self, Loaded};
 use crate::store::rows::case;
 use crate::store::seal::SealKey;
 use crate::store::views::Worklist;
+use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
 use chrono::{DateTime, Utc};
 use held::Held;
@@ -167,7 +169,7 @@ impl Engine {
         for installed in library.workflows() {
             let d = &installed.definition;
             store.pin("workflow", &d.file.workflow, &d.digest, &d.canonical).await?;
-            store.pin("policy", &d.file.workflow, &installed.policy.digest(), &installed.policy.canonical()).await?;
+            store.pin("policy", &d.file.workflow, installed.policy.digest(), &installed.policy.canonical()).await?;
             if let Some(calendar) = library.calendar(&d.file.calendar) {
                 store.pin("calendar", calendar.name(), calendar.digest(), &calendar.canonical()).await?;
             }
@@ -175,8 +177,8 @@ impl Engine {
         let (road, waiting) = if store.is_postgres() {
             (Road::parallel(), None)
         } else {
-            let (writer, waiting) = mpsc::unbounded_channel();
-            (Road::Group(writer), Some(waiting))
+            let (asks, waiting) = mpsc::unbounded_channel();
+            (Road::Group { asks, writer: Writer::start(&store)? }, Some(waiting))
         };
         let inner = Arc::new(Inner {
             store,
@@ -191,7 +193,7 @@ impl Engine {
             commands: AtomicU64::new(0),
         });
         if let Some(waiting) = waiting {
-            tokio::spawn(Self::writer(Arc::downgrade(&inner), waiting));
+            tokio::spawn(Self::rounds(Arc::downgrade(&inner), waiting));
         }
         Ok(Self(inner))
     }
@@ -224,6 +226,15 @@ impl Engine {
     #[must_use]
     pub fn figures(&self) -> Figures {
         Figures { commits: self.0.commits.load(Ordering::Relaxed), commands: self.0.commands.load(Ordering::Relaxed) }
+    }
+
+    /// On SQLite: lets cases take no more than so many pages of the database, to rehearse a full disk.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn limit_pages(&self, most: u32) -> Result<(), SubmitError> {
+        let Road::Group { writer, .. } = &self.0.road else { return Ok(()) };
+        writer.limit_pages(most).await.map_err(|why| SubmitError::Broken(format!("{why:?}")))
     }
 
     /// Resolves when a commit has put something into the outbox.

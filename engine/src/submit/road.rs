@@ -1,26 +1,22 @@
 //! The two roads to the database.
 //!
-//! On SQLite one writer takes all that waits, decides it in order, and writes it in one transaction; if that fails, each is decided again
-//! by itself, on what is stored. On PostgreSQL the pool works in parallel, and the database says which of two came first.
-//! Nobody is answered before the commit that the answer rests on.
+//! On SQLite all that waits is decided in order and written in groups (`group`). On PostgreSQL the pool works in parallel, and the
+//! database says which of two came first. On both, a job may be decided and written by itself, on what is stored.
 
-use super::turn::{Draw, Job, Tentative, Trust, Turn};
+use super::group::Waiting;
+use super::turn::{Draw, Job, Tentative, Trust};
 use super::{Committed, Engine, SubmitError};
 use crate::ids::CaseId;
 use crate::measures;
 use crate::store::batch::{Batch, NotWritten};
+use crate::store::writer::Writer;
 use crate::store::{StoreError, fault};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::{Instrument as _, Span};
 
-/// At most so many commands share a transaction.
-const GROUP_MAX: usize = 128;
-/// A group that would write more bytes than this goes without waiting for more.
-const GROUP_BYTES: usize = 8 << 20;
 /// How often a command is decided again when others were faster.
 const TRIES: usize = 12;
 /// Cases of one node that wait for each other by chance only.
@@ -29,18 +25,15 @@ const STRIPES: usize = 256;
 /// Last numbers of series, before and after.
 type Numbers = std::collections::BTreeMap<(String, i64), (i64, i64)>;
 
-/// A job and whom to tell.
-pub(super) struct Waiting {
-    pub job: Job,
-    /// The asker's span, so that what is logged on the way bears the request's number.
-    pub span: Span,
-    pub tell: oneshot::Sender<Result<Committed, SubmitError>>,
-}
-
 /// The way to the database.
 pub(super) enum Road {
-    /// One writer, who takes all that waits.
-    Group(mpsc::UnboundedSender<Waiting>),
+    /// One after the other, in groups.
+    Group {
+        /// Where jobs wait.
+        asks: mpsc::UnboundedSender<Waiting>,
+        /// Who writes.
+        writer: Writer,
+    },
     /// Everybody for himself, commands of one case in turn.
     Parallel(Vec<Mutex<()>>),
 }
@@ -60,10 +53,10 @@ fn stripe(case: Option<CaseId>) -> usize {
 impl Engine {
     /// Takes a job to its end, even when the asker has gone.
     pub(super) async fn travel(&self, job: Job) -> Result<Committed, SubmitError> {
-        if let Road::Group(writer) = &self.0.road {
+        if let Road::Group { asks, .. } = &self.0.road {
             let (tell, told) = oneshot::channel();
             let gone = || SubmitError::Broken("the writer has ended".to_owned());
-            writer.send(Waiting { job, span: Span::current(), tell }).map_err(|_| gone())?;
+            asks.send(Waiting { job, span: Span::current(), tell }).map_err(|_| gone())?;
             return told.await.map_err(|_| gone())?;
         }
         // A dropped request must not tear a transaction out of a pooled connection.
@@ -89,14 +82,14 @@ impl Engine {
     }
 
     /// One job, until it is written or refused.
-    async fn alone(&self, job: &Job, first: Trust) -> Result<Committed, SubmitError> {
+    pub(super) async fn alone(&self, job: &Job, first: Trust) -> Result<Committed, SubmitError> {
         let mut trust = first;
-        let mut fate_unknown = None;
+        let (mut fate_unknown, mut taken) = (None, None);
         for _ in 0..TRIES {
             let mut batch = Batch::default();
-            let mut tentative = Tentative::new();
+            let mut tentative = Tentative::default();
             let mut draw = match &self.0.road {
-                Road::Group(_) => Draw::Held,
+                Road::Group { .. } => Draw::Held,
                 Road::Parallel(_) => Draw::Transaction(None),
             };
             let written = match self.take_turn(job, &mut batch, &mut tentative, &mut draw, trust).await {
@@ -108,7 +101,7 @@ impl Engine {
                 Ok(turn) if batch.is_empty() => return turn.answer,
                 Ok(turn) => {
                     let case = turn.case;
-                    let head = case.and_then(|id| Some((id, tentative.get(&id)?.row.head.clone())));
+                    let head = case.and_then(|id| Some((id, tentative.get(id)?.row.head.clone())));
                     let (numbers, wakes) = (batch.numbers.clone(), batch.wakes());
                     match self.write(batch, draw, 1).await {
                         Err(NotWritten::Unknown(error)) => {
@@ -130,7 +123,14 @@ impl Engine {
             };
             match written {
                 Ok(answer) => return answer,
-                Err(NotWritten::Stale | NotWritten::Answered) => {
+                Err(why @ (NotWritten::Stale | NotWritten::Answered | NotWritten::Taken(_))) => {
+                    if let NotWritten::Taken(error) = why {
+                        // On SQLite nobody else writes cases: it will not go away.
+                        if matches!(self.0.road, Road::Group { .. }) && trust == Trust::Stored {
+                            return Err(error.into());
+                        }
+                        taken = Some(error);
+                    }
                     self.0.held.forget_common();
                     if let Job::Command(request) = job
                         && let Some(id) = request.case
@@ -142,14 +142,14 @@ impl Engine {
                 Err(NotWritten::Failed(error) | NotWritten::Unknown(error)) => return Err(error.into()),
             }
         }
-        Err(fate_unknown.unwrap_or_else(|| StoreError::Unreachable("others changed the same case again and again".to_owned())).into())
+        Err(fate_unknown.or(taken).unwrap_or_else(|| StoreError::Unreachable("others changed the same case again and again".to_owned())).into())
     }
 
     /// `commands`: how many it carries.
-    async fn write(&self, batch: Batch, draw: Draw, commands: usize) -> Result<(), NotWritten> {
+    pub(super) async fn write(&self, batch: Batch, draw: Draw, commands: usize) -> Result<(), NotWritten> {
         let begin = Instant::now();
         match (&self.0.road, draw) {
-            (Road::Group(_), _) => self.0.store.write_sqlite(batch).await?,
+            (Road::Group { writer, .. }, _) => writer.write(batch).await?,
             (Road::Parallel(_), Draw::Transaction(transaction)) => self.0.store.write_postgres(batch, transaction).await?,
             (Road::Parallel(_), Draw::Held) => self.0.store.write_postgres(batch, None).await?,
         }
@@ -160,8 +160,8 @@ impl Engine {
     }
 
     /// After the commit: what is held changes, and whoever waits is waked. Then answers may go.
-    fn done(&self, tentative: Tentative, numbers: Numbers, commands: usize, wakes: bool) {
-        for (id, loaded) in tentative {
+    pub(super) fn done(&self, tentative: Tentative, numbers: Numbers, commands: usize, wakes: bool) {
+        for (id, loaded) in tentative.into_cases() {
             self.0.held.keep_case(id, loaded);
         }
         for ((series, year), (_, last)) in numbers {
@@ -175,7 +175,7 @@ impl Engine {
     }
 
     /// Whether what a refusal rests on is still so.
-    async fn still_stands(&self, batch: &Batch) -> Result<bool, StoreError> {
+    pub(super) async fn still_stands(&self, batch: &Batch) -> Result<bool, StoreError> {
         if self.0.store.account_changes().await? != batch.accounts {
             return Ok(false);
         }
@@ -187,90 +187,5 @@ impl Engine {
         let (id, head) = head?;
         let row = crate::store::cases::row(self.0.store.db(), id).await.ok()?;
         Some(row.is_some_and(|row| row.head == head))
-    }
-
-    /// The writer: takes all that waits, again and again, until nobody can ask any more.
-    pub(super) async fn writer(engine: Weak<super::Inner>, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
-        let mut next = Vec::with_capacity(GROUP_MAX);
-        while waiting.recv_many(&mut next, GROUP_MAX).await > 0 {
-            let Some(inner) = engine.upgrade() else { return };
-            let engine = Engine(inner);
-            let waiting = std::mem::take(&mut next);
-            // Should one fall over all the same, those who waited with it hear so, and the writer goes on.
-            if let Err(error) = tokio::spawn(async move { engine.groups(waiting).await }).await {
-                tracing::error!(%error, "a group of commands was broken off");
-            }
-        }
-    }
-
-    /// What waits, in groups; what must be alone stands between them.
-    async fn groups(&self, waiting: Vec<Waiting>) {
-        let mut group = Vec::new();
-        for one in waiting {
-            if one.job.is_alone() {
-                self.group(std::mem::take(&mut group)).await;
-                self.by_itself(one).await;
-            } else {
-                group.push(one);
-            }
-        }
-        self.group(group).await;
-    }
-
-    async fn by_itself(&self, one: Waiting) {
-        let answer = self.alone(&one.job, Trust::Stored).instrument(one.span.clone()).await;
-        let _ = one.tell.send(answer);
-    }
-
-    /// Decides a group in order and writes it at once.
-    async fn group(&self, group: Vec<Waiting>) {
-        let mut batch = Batch::default();
-        let mut tentative = Tentative::new();
-        let mut turns: Vec<(Waiting, Turn)> = Vec::new();
-        let mut again: Vec<Waiting> = Vec::new();
-        for one in group {
-            if batch.size() > GROUP_BYTES || (!batch.recalls.is_empty() && !turns.is_empty()) {
-                self.settle(std::mem::take(&mut batch), std::mem::take(&mut tentative), std::mem::take(&mut turns)).await;
-            }
-            let turn = self.take_turn(&one.job, &mut batch, &mut tentative, &mut Draw::Held, Trust::Held).instrument(one.span.clone()).await;
-            match turn {
-                Ok(turn) => turns.push((one, turn)),
-                // Decided again on what is stored, after what came before it.
-                Err(_) => again.push(one),
-            }
-        }
-        self.settle(batch, tentative, turns).await;
-        for one in again {
-            self.by_itself(one).await;
-        }
-    }
-
-    /// Writes a group and answers each; or lets each try by itself.
-    async fn settle(&self, batch: Batch, tentative: Tentative, turns: Vec<(Waiting, Turn)>) {
-        if turns.is_empty() {
-            return;
-        }
-        let (numbers, wakes, commands) = (batch.numbers.clone(), batch.wakes(), turns.len());
-        let written = if batch.is_empty() {
-            let proven = !turns.iter().any(|(_, turn)| turn.unproven);
-            if proven || matches!(self.still_stands(&batch).await, Ok(true)) { Ok(()) } else { Err(NotWritten::Stale) }
-        } else {
-            self.write(batch, Draw::Held, commands).await
-        };
-        match written {
-            Ok(()) => {
-                self.done(tentative, numbers, commands, wakes);
-                for (one, turn) in turns {
-                    let _ = one.tell.send(turn.answer);
-                }
-            }
-            Err(_) => {
-                self.0.held.forget_common();
-                tentative.keys().for_each(|id| self.0.held.forget_case(*id));
-                for (one, _) in turns {
-                    self.by_itself(one).await;
-                }
-            }
-        }
     }
 }

@@ -13,12 +13,12 @@ use crate::case::{Account, Case, sha256};
 use crate::ids::{CaseId, uuid_v7};
 use crate::store::StoreError;
 use crate::store::batch::{Batch, Inside, NotWritten};
-use crate::store::cases::{self, Loaded};
+use crate::store::cases::{self, Loaded, as_i64};
 use crate::store::decided::Commit;
-use crate::store::rows::{answer, case, event, file, opening};
+use crate::store::rows::{answer, case, event, opening};
 use crate::store::seal::{SealKey, random};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// A clock step that does not settle in this many commits is a fault of the workflow.
@@ -43,8 +43,60 @@ impl Job {
     }
 }
 
-/// A case in the making: as it will be when the batch is written.
-pub(super) type Tentative = HashMap<CaseId, Arc<Loaded>>;
+/// Last numbers of series, by series and year.
+type Numbers<T> = BTreeMap<(String, i64), T>;
+
+/// What a group that is being written will leave.
+#[derive(Default)]
+pub(super) struct Ahead {
+    cases: HashMap<CaseId, Arc<Loaded>>,
+    numbers: Numbers<i64>,
+}
+
+impl Ahead {
+    pub fn of(tentative: &Tentative, numbers: &Numbers<(i64, i64)>) -> Self {
+        Self { cases: tentative.cases.clone(), numbers: numbers.iter().map(|(place, (_, last))| (place.clone(), *last)).collect() }
+    }
+}
+
+/// Cases in the making: as they will be when the batch is written, on top of what the group before it will leave.
+#[derive(Default)]
+pub(super) struct Tentative {
+    cases: HashMap<CaseId, Arc<Loaded>>,
+    ahead: Arc<Ahead>,
+}
+
+impl Tentative {
+    pub fn on_top_of(ahead: Arc<Ahead>) -> Self {
+        Self { cases: HashMap::new(), ahead }
+    }
+
+    /// The same, once the group before it was written.
+    pub fn grounded(self) -> Self {
+        Self { ahead: Arc::default(), ..self }
+    }
+
+    pub fn get(&self, id: CaseId) -> Option<&Arc<Loaded>> {
+        self.cases.get(&id).or_else(|| self.ahead.cases.get(&id))
+    }
+
+    /// Whether this batch itself changes the case.
+    fn changes(&self, id: CaseId) -> bool {
+        self.cases.contains_key(&id)
+    }
+
+    fn insert(&mut self, id: CaseId, loaded: Arc<Loaded>) {
+        self.cases.insert(id, loaded);
+    }
+
+    pub fn ids(&self) -> impl Iterator<Item = CaseId> {
+        self.cases.keys().copied()
+    }
+
+    pub fn into_cases(self) -> impl Iterator<Item = (CaseId, Arc<Loaded>)> {
+        self.cases.into_iter()
+    }
+}
 
 /// Where numbers of series come from.
 pub(super) enum Draw {
@@ -62,6 +114,18 @@ pub(super) struct Turn {
     pub case: Option<CaseId>,
     /// The answer rests on what was held in memory, and nothing in the batch proves that it still stands.
     pub unproven: bool,
+    /// It came to nothing here: it must be decided again on what is stored.
+    pub again: bool,
+}
+
+impl Turn {
+    fn of(answer: Result<Committed, SubmitError>, case: Option<CaseId>, unproven: bool) -> Self {
+        Self { answer, case, unproven, again: false }
+    }
+
+    pub fn again() -> Self {
+        Self { again: true, ..Self::of(Err(SubmitError::Broken("it was not decided".to_owned())), None, false) }
+    }
 }
 
 /// How well what is held in memory is believed.
@@ -117,14 +181,14 @@ impl Engine {
         }
         let mut loaded = match self.stand(id, tentative, ground.trust).await {
             Ok(loaded) => loaded,
-            Err(error) => return Ok(Turn { answer: Err(error), case: None, unproven: false }),
+            Err(error) => return Ok(Turn::of(Err(error), None, false)),
         };
         if ground.trust == Trust::Stored
             && let Some(committed) = self.answered(request, &loaded).await.map_err(failed)?
         {
-            return Ok(Turn { answer: committed, case: Some(id), unproven: false });
+            return Ok(Turn::of(committed, Some(id), false));
         }
-        if !tentative.contains_key(&id) {
+        if !tentative.changes(id) {
             batch.versions.insert(id.to_string(), loaded.row.version);
         }
         let rules = self.rules_of(&loaded.row).await.map_err(failed)?;
@@ -146,7 +210,7 @@ impl Engine {
             };
             let first = events.first().map(|e| e.seq);
             let key = loaded.key.clone().ok_or(NotWritten::Failed(StoreError::Sealed))?;
-            let added = self.add(ground, &rules, Some(&loaded), id, &key, decision, batch, draw).await?;
+            let added = self.add(ground, &rules, Some(&loaded), id, &key, decision, batch, tentative, draw).await?;
             let added = match added {
                 Ok(added) => added,
                 Err(error) => {
@@ -174,7 +238,7 @@ impl Engine {
         }
         let unproven = answer.is_err() || events.is_empty();
         let answer = answer.map(|()| Committed { loaded, events, notices, repeated: false });
-        Ok(Turn { answer, case: Some(id), unproven: unproven && ground.trust == Trust::Held })
+        Ok(Turn::of(answer, Some(id), unproven && ground.trust == Trust::Held))
     }
 
     /// What comes next in a case: the clock, else the command. With whether it is the command.
@@ -207,7 +271,7 @@ impl Engine {
 
     async fn open_turn(&self, ground: &Ground<'_>, batch: &mut Batch, tentative: &mut Tentative, draw: &mut Draw) -> Result<Turn, NotWritten> {
         let request = ground.request;
-        let refused = |error| Ok(Turn { answer: Err(error), case: None, unproven: ground.trust == Trust::Held });
+        let refused = |error| Ok(Turn::of(Err(error), None, ground.trust == Trust::Held));
         let Some(command) = &request.command else { return refused(SubmitError::NoCase) };
         let name = request.workflow.clone().unwrap_or_default();
         let Some(installed) = self.0.library.workflow(&name) else { return refused(SubmitError::NoWorkflow(name)) };
@@ -225,17 +289,17 @@ impl Engine {
             Err(error) => return refused(error),
         };
         let key = SealKey::generate();
-        let added = match self.add(ground, &rules, None, id, &key, decision, batch, draw).await? {
+        let added = match self.add(ground, &rules, None, id, &key, decision, batch, tentative, draw).await? {
             Ok(added) => added,
             Err(error) => return refused(error),
         };
         if let Some(key) = &request.key {
-            batch.openings.push(&(request.me.id.to_string(), key, id.to_string()));
+            batch.openings.push([request.me.id.to_string().into(), key.into(), id.to_string().into()]);
         }
         self.add_answer(batch, request, id, None, &added.events);
         tentative.insert(id, added.loaded.clone());
         let committed = Committed { loaded: added.loaded, events: added.events, notices: added.notices, repeated: false };
-        Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false })
+        Ok(Turn::of(Ok(committed), Some(id), false))
     }
 
     async fn move_turn(
@@ -247,7 +311,7 @@ impl Engine {
         tentative: &mut Tentative,
         draw: &mut Draw,
     ) -> Result<Turn, NotWritten> {
-        let refused = |error| Ok(Turn { answer: Err(error), case: Some(id), unproven: false });
+        let refused = |error| Ok(Turn::of(Err(error), Some(id), false));
         let loaded = match self.stand(id, tentative, Trust::Stored).await {
             Ok(loaded) => loaded,
             Err(error) => return refused(error),
@@ -258,8 +322,8 @@ impl Engine {
             return refused(SubmitError::NoWorkflow(loaded.row.workflow.clone()));
         };
         let to = self.newer(&installed.definition, &from).map_err(failed)?;
-        let policy = (to.policy.digest(), to.policy.canonical());
-        cases::pin(self.0.store.db(), "policy", &to.definition.file.workflow, &policy.0, &policy.1).await.map_err(NotWritten::Failed)?;
+        let policy = to.policy.canonical();
+        cases::pin(self.0.store.db(), "policy", &to.definition.file.workflow, to.policy.digest(), &policy).await.map_err(NotWritten::Failed)?;
         let decided = {
             let outside = self.outside(&to.definition, me, &accounts.all, random(), &[]);
             let plan = migrate::plan(from.rules(), to.rules(), &loaded.case, &outside);
@@ -277,11 +341,11 @@ impl Engine {
         let key = loaded.key.clone().ok_or(NotWritten::Failed(StoreError::Sealed))?;
         let request = Request { case: Some(id), workflow: None, me: me.clone(), command: None, key: None, expected: None, file: None };
         let ground = Ground { request: &request, accounts, trust: Trust::Stored };
-        match self.add(&ground, &to, Some(&loaded), id, &key, decision, batch, draw).await? {
+        match self.add(&ground, &to, Some(&loaded), id, &key, decision, batch, tentative, draw).await? {
             Ok(added) => {
                 tentative.insert(id, added.loaded.clone());
                 let committed = Committed { loaded: added.loaded, events: added.events, notices: added.notices, repeated: false };
-                Ok(Turn { answer: Ok(committed), case: Some(id), unproven: false })
+                Ok(Turn::of(Ok(committed), Some(id), false))
             }
             Err(error) => refused(error),
         }
@@ -289,7 +353,7 @@ impl Engine {
 
     /// The case as this batch will leave it, or as it is held or stored.
     async fn stand(&self, id: CaseId, tentative: &Tentative, trust: Trust) -> Result<Arc<Loaded>, SubmitError> {
-        if let Some(loaded) = tentative.get(&id) {
+        if let Some(loaded) = tentative.get(id) {
             return Ok(loaded.clone());
         }
         if trust == Trust::Held
@@ -312,6 +376,7 @@ impl Engine {
         key: &SealKey,
         mut decision: Decision,
         batch: &mut Batch,
+        tentative: &Tentative,
         draw: &mut Draw,
     ) -> Result<Result<Added, SubmitError>, NotWritten> {
         let mut drawn: HashMap<(String, i64), (i64, i64)> = HashMap::new();
@@ -324,7 +389,10 @@ impl Engine {
                     let (before, last) = match known {
                         Some(known) => known,
                         None => {
-                            let last = self.0.held.number(&self.0.store, &series, place.1).await.map_err(failed)?;
+                            let last = match tentative.ahead.numbers.get(&place) {
+                                Some(last) => *last,
+                                None => self.0.held.number(&self.0.store, &series, place.1).await.map_err(failed)?,
+                            };
                             (last, last)
                         }
                     };
@@ -370,21 +438,28 @@ impl Engine {
         // What the clock did in the same request belongs to the answer.
         let first = first.or(own.first().map(|e| e.seq));
         let (Some(key), Some(first), Some(last)) = (&request.key, first, own.last()) else { return };
-        batch.answers.push(&(id.to_string(), request.me.id.to_string(), key, body_hash(request), first, last.seq));
+        batch.answers.push([
+            id.to_string().into(),
+            request.me.id.to_string().into(),
+            key.into(),
+            body_hash(request).into(),
+            as_i64(first).into(),
+            as_i64(last.seq).into(),
+        ]);
     }
 
     fn add_file(&self, batch: &mut Batch, request: &Request, id: CaseId, key: &SealKey) {
         let Some(new) = &request.file else { return };
         let name = format!("{id}/{}", new.id);
-        batch.file = Some(file::Model {
-            case_id: id.to_string(),
-            id: new.id.to_string(),
-            sha256: sha256(&new.bytes),
-            media_type: new.media_type.clone(),
-            size: i64::try_from(new.bytes.len()).unwrap_or(i64::MAX),
-            sealed_name: key.seal(new.name.as_bytes(), &format!("{name}/name")),
-            sealed: key.seal(&new.bytes, &name),
-        });
+        batch.files.push([
+            id.to_string().into(),
+            new.id.to_string().into(),
+            sha256(&new.bytes).into(),
+            (&new.media_type).into(),
+            i64::try_from(new.bytes.len()).unwrap_or(i64::MAX).into(),
+            key.seal(new.name.as_bytes(), &format!("{name}/name")).into(),
+            key.seal(&new.bytes, &name).into(),
+        ]);
     }
 
     /// The case that an earlier opening with the same key had opened.
