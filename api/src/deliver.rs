@@ -2,6 +2,7 @@
 //! as needed; they run from a background loop, from `drain`, and from the demo.
 
 use crate::bounces;
+use crate::clockwatch::ClockWatch;
 use crate::mail::{Failure, Invitation, Mail};
 use crate::measure;
 use crate::state::{App, engine_account};
@@ -40,7 +41,15 @@ pub async fn letters(app: &App) -> Result<usize, SubmitError> {
             return Ok(sent);
         }
         for one in leased {
-            let attempt = attempt(app, &one).await;
+            if !app.engine.store().renew_lease(&one, app.engine.now()).await? {
+                tracing::warn!(notice = %one.notice.id, "a letter was taken over before its turn came");
+                continue;
+            }
+            let attempt = standing({
+                let (app, one) = (app.clone(), one.clone());
+                async move { attempt(&app, &one).await }
+            })
+            .await;
             app.pulse.beat();
             measures::letter(attempt.outcome());
             if matches!(attempt, Attempt::Delivered { .. }) {
@@ -54,6 +63,14 @@ pub async fn letters(app: &App) -> Result<usize, SubmitError> {
                 tracing::warn!(notice = %one.notice.id, "the lease of a letter had ended before it was marked");
             }
         }
+    }
+}
+
+/// An attempt that falls over is a letter's own fault: it is set aside, and delays no other.
+async fn standing(attempt: impl Future<Output = Attempt> + Send + 'static) -> Attempt {
+    match tokio::spawn(attempt).await {
+        Ok(attempt) => attempt,
+        Err(_) => Attempt::Permanent { problem: "the program fell over while it wrote or sent this letter".to_owned() },
     }
 }
 
@@ -133,6 +150,9 @@ pub fn mail(app: &App, notice: &Notice) -> Result<Mail, String> {
 /// # Errors
 /// When the database fails.
 pub async fn deadlines(app: &App) -> Result<usize, SubmitError> {
+    if app.engine.clock_is_held() {
+        return Ok(0);
+    }
     let mut touched = 0;
     loop {
         let due = app.engine.store().cases_due(app.engine.now().timestamp_millis(), DUE_BATCH).await?;
@@ -229,10 +249,15 @@ pub async fn drain(app: &App) -> Result<(usize, usize), SubmitError> {
 
 /// Works until it is told to stop: woken by commits, and by a slow scan.
 pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
+    let mut watch = ClockWatch::start();
     loop {
         app.pulse.beat();
         measure::round();
-        if let Err(error) = drain(&app).await {
+        let round = async {
+            watch.look(&app).await?;
+            drain(&app).await
+        };
+        if let Err(error) = round.await {
             tracing::error!(%error, "the workers could not read the database; they try again");
         }
         tokio::select! {
@@ -240,5 +265,18 @@ pub async fn run(app: App, mut stop: tokio::sync::watch::Receiver<bool>) {
             () = tokio::time::sleep(SCAN) => {}
             _ = stop.changed() => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_attempt_that_falls_over_sets_its_letter_aside() {
+        let fallen = standing(async { panic!("planted: a letter that cannot be written") }).await;
+        assert!(matches!(fallen, Attempt::Permanent { problem } if !problem.contains("planted")));
+        let fine = standing(async { Attempt::Delivered { proof: "250".to_owned() } }).await;
+        assert!(matches!(fine, Attempt::Delivered { .. }));
     }
 }

@@ -233,6 +233,12 @@ async fn contents(looked: &mut Looked, store: &Store) {
         "nobody acts on them: start heyi serve, and read its log",
     );
     letters(looked, &figures.letters);
+    if let Ok(Some(doubt)) = crate::clockwatch::doubted(store).await {
+        let why = doubt.told(looked.language);
+        let said = looked
+            .pick(format!("服务器不采信本机时钟，期限不会到期处理（{why}）"), format!("the server does not believe it, nothing falls due: {why}"));
+        looked.judge("clock", false, State::Wrong, said, "校准时钟后执行 heyi clock trust", "set it right, then say heyi clock trust");
+    }
     backup(looked, store, now, figures.open_cases > 0 && !sandbox).await;
     checkpoint(looked, store).await;
 }

@@ -93,6 +93,8 @@ codes! {
     Opening = "opening", CONFLICT, ["name"];
     /// Nothing to print or hand over yet.
     NoDocument = "no_document", CONFLICT, [];
+    /// A letter that has not been given up is not tried anew.
+    NotGivenUp = "not_given_up", CONFLICT, [];
     /// The training room's clock stands before the case's last entry.
     ClockBehind = "clock_behind", CONFLICT, ["latest"];
     /// The case's key is gone.

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod backup;
 pub mod bounces;
 pub mod cli;
+pub mod clockwatch;
 pub mod config;
 pub mod cover;
 pub mod deliver;

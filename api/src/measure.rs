@@ -136,6 +136,7 @@ pub async fn page(app: &App) -> String {
             set("heyi_uncovered_cases", "Open cases with neither work nor a running clock: 0.", number(figures.uncovered_cases));
             set("heyi_cover_unseen_cases", "Cases that were written and are yet to be looked at for the figure above.", number(cover.unseen));
         }
+        set("heyi_clock_held", "Whether the clock is not believed, so that nothing falls due.", f64::from(u8::from(app.engine.clock_is_held())));
         set("heyi_worker_silence_seconds", "How long the workers have given no sign of life.", app.pulse.silence().as_secs_f64());
         describe_gauge!("heyi_database_connections", "Connections to the database.");
         gauge!("heyi_database_connections", "state" => "idle").set(f64::from(connections.idle));

@@ -4,6 +4,7 @@ use crate::state::{App, CLOCK_OFFSET, StartError};
 use chrono::{DateTime, Utc};
 use heyi_engine::case::Account;
 use heyi_engine::store::accounts::Token;
+use heyi_engine::store::seal::sync_folder;
 use heyi_engine::submit::SubmitError;
 use indexmap::IndexMap;
 use std::collections::BTreeMap;
@@ -56,7 +57,8 @@ pub async fn prepare(app: &App) -> Result<IndexMap<String, Account>, StartError>
     // Written beside and renamed, so that no reader sees half a file.
     let beside = path.with_extension("new");
     let text = serde_json::to_vec_pretty(&tokens).map_err(|e| failed(&e))?;
-    write_private(&beside, &text).and_then(|()| std::fs::rename(&beside, &path)).map_err(|e| failed(&e))?;
+    let lasting = write_private(&beside, &text).and_then(|()| std::fs::rename(&beside, &path)).and_then(|()| sync_folder(&app.config.data_dir));
+    lasting.map_err(|e| failed(&e))?;
     Ok(accounts)
 }
 
@@ -65,7 +67,8 @@ fn write_private(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(bytes)
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// Where the tokens lie.

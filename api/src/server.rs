@@ -3,6 +3,7 @@
 //! Here: what `axum::serve` leaves open (a header that never ends, connections without number; dependencies M2), and the
 //! background worker that starts and stops with the server. Not here: routes (`rest`), signals (the command).
 
+use crate::clockwatch;
 use crate::deliver;
 use crate::measure;
 use crate::proofs;
@@ -86,6 +87,7 @@ pub async fn run(app: App, listener: TcpListener, stop: impl Future<Output = ()>
 pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static, limits: Limits) -> io::Result<()> {
     let words = Words::load(app.config.template_folder()).map_err(|mistakes| io::Error::other(mistakes.join("\n")))?;
     measure::start();
+    clockwatch::at_start(&app).await.map_err(io::Error::other)?;
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
     let hourly = tokio::spawn(proofs::run(app.clone(), stopped.clone()));

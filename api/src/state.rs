@@ -12,9 +12,10 @@ use chrono::{DateTime, Utc};
 use heyi_engine::case::Account;
 use heyi_engine::ids::AccountId;
 use heyi_engine::library::Library;
-use heyi_engine::store::seal::{SealKey, random};
+use heyi_engine::store::seal::{SealKey, random, sync_folder};
 use heyi_engine::store::{Store, StoreError};
 use heyi_engine::submit::{Clock, Engine};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -234,14 +235,27 @@ fn signing_key(config: &Config) -> Result<PrivateKey, StartError> {
         {
             return Err(failed(&error));
         }
+        // Packages that are signed with it may leave at once: it must still be there after a power cut.
+        sync_folder(&config.below("keys")).map_err(|e| failed(&e))?;
     }
     let key = PrivateKey::load(&path).map_err(|e| failed(&e))?;
     let public = config.below("public-key.pem");
     let known = PublicKey::load(&public).is_ok_and(|k| k.fingerprint() == key.public().fingerprint());
     if !known {
-        std::fs::write(&public, key.public().to_pem()).map_err(|e| failed(&e))?;
+        lasting(&public, key.public().to_pem().as_bytes()).map_err(|e| failed(&e))?;
     }
     Ok(key)
+}
+
+/// Writes a file that is there whole, or as it was before, whatever happens to the power.
+fn lasting(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let beside = path.with_extension("new");
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)?;
+    path.parent().map_or(Ok(()), sync_folder)
 }
 
 /// Where letters go, by the settings.

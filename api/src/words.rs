@@ -26,7 +26,19 @@ const MAX_BLOCKS: usize = 48;
 const SHIPPED: [&str; 2] = [include_str!("../../templates/words/zh-CN.toml"), include_str!("../../templates/words/en.toml")];
 
 /// Words that the program itself contributes.
-pub const TERMS: [&str; 9] = ["and", "engine", "case.record", "case.person", "case.consent", "case.seat", "case.serve", "case.file", "case.assent"];
+pub const TERMS: [&str; 11] = [
+    "and",
+    "engine",
+    "case.record",
+    "case.person",
+    "case.consent",
+    "case.seat",
+    "case.serve",
+    "case.file",
+    "case.assent",
+    "letter_late",
+    "letter_given_up",
+];
 
 /// Names that the text of a refusal may use.
 const REFUSAL_NAMES: [&str; 21] = [

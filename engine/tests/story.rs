@@ -90,6 +90,8 @@ struct Cluster {
     folder: tempfile::TempDir,
     bin: PathBuf,
     port: u16,
+    /// Hash partitions of each new database; none where tables stay whole.
+    parts: Option<u32>,
 }
 
 impl Cluster {
@@ -134,7 +136,7 @@ impl Cluster {
             assert!(Process::new("chown").arg("postgres:postgres").arg(folder.path()).status().is_ok_and(|s| s.success()), "chown");
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let cluster = Self { folder, bin, port };
+        let cluster = Self { folder, bin, port, parts: None };
         let data = cluster.folder.path().join("data");
         let made = cluster
             .program("initdb")
@@ -187,6 +189,10 @@ impl Home {
                     let admin = Database::connect(cluster.url("postgres")).await.expect("the server answers");
                     admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database is made");
                     admin.close().await.expect("the connection is closed");
+                    if let Some(parts) = cluster.parts {
+                        let store = Store::connect(&cluster.url(&name)).await.expect("the database is good");
+                        store.spread(parts).await.expect("the tables are spread");
+                    }
                 });
                 cluster.url(&name)
             }
@@ -813,11 +819,14 @@ fn a_refused_command_writes_nothing(home: &Home) {
     assert_eq!(changed(&before.0, &stage.counts()), ["answer", "event", "file", "number"]);
     // And the list of tables is whole.
     let all = match home {
-        Home::Sqlite(_) => {
-            stage.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ('seaql_migrations', 'guard')")
-        }
+        Home::Sqlite(_) => stage
+            .rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND name NOT IN ('seaql_migrations', 'guard')"),
         Home::Postgres(_) => {
-            stage.rows("SELECT table_name::text FROM information_schema.tables WHERE table_schema = 'public' AND table_name NOT IN ('seaql_migrations', 'guard')")
+            // A part of a table is no table of its own.
+            stage.rows(
+                "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition \
+                 AND relname NOT IN ('seaql_migrations', 'guard')",
+            )
         }
     };
     let all: BTreeSet<String> = all.iter().map(|r| r.try_get_by_index(0).expect("a name")).collect();
@@ -1286,6 +1295,25 @@ fn what_is_undone_calls_its_letters_back(home: &Home) {
     assert!(differ.is_empty() && stage.chain(case).is_ok(), "{differ:?}");
 }
 
+/// A clock that is not believed: commands are taken, nothing falls due; once it is believed, what fell due happens, once.
+fn while_the_clock_is_not_believed_nothing_falls_due(home: &Home) {
+    let stage = Stage::new(home);
+    let play = beginning("appraisal-pauses", "mediation.accept");
+    let case = stage.play(&play, "held");
+    let due = stage.wait(stage.engine.read(case)).expect("the case is read").0.row.acts_at.expect("something falls due");
+    stage.clock.0.store(due + 1, Ordering::SeqCst);
+    let fired = |events: &[Event]| events.iter().filter(|e| matches!(e.what, What::DeadlineFired { .. } | What::DeadlineWarned { .. })).count();
+    stage.engine.hold_clock(true);
+    let nothing = stage.submit(stage.passes(case)).expect("the clock may be asked");
+    assert_eq!(nothing.events.len(), 0, "the clock acted though it is not believed");
+    let noted = stage.submit(stage.request("intake_officer", Some(case), "case.record", json!({"summary": "x"}))).expect("work goes on");
+    assert_eq!(fired(&noted.events), 0);
+    stage.engine.hold_clock(false);
+    let then = stage.submit(stage.passes(case)).expect("the clock acts");
+    assert!(fired(&then.events) >= 1, "what fell due is forgotten");
+    assert!(stage.chain(case).is_ok());
+}
+
 type Chapter = (&'static str, fn(&Home));
 
 macro_rules! chapters {
@@ -1312,6 +1340,7 @@ chapters! {
     one_command_takes_few_statements,
     what_waits_together_is_written_together,
     one_that_fails_spoils_nobody_elses_answer,
+    while_the_clock_is_not_believed_nothing_falls_due,
 }
 
 /// Tells all chapters, or those that `HEYI_CHAPTER` is part of, and then says which failed.
@@ -1330,6 +1359,15 @@ fn tell(home: &Home) {
 #[test]
 fn the_story_on_sqlite() {
     tell(&Home::Sqlite(tempfile::tempdir().expect("a folder")));
+}
+
+/// The same on tables that are spread over eight hash partitions.
+#[test]
+fn the_story_on_hash_partitions() {
+    if let Some(mut cluster) = Cluster::start() {
+        cluster.parts = Some(8);
+        tell(&Home::Postgres(cluster));
+    }
 }
 
 #[test]

@@ -46,8 +46,7 @@ async fn through_the_door(app: &TestApp, me: &Account, cases: &[CaseId]) -> f64 
             tokio::spawn(async move {
                 while begin.elapsed() < ROUND {
                     let command = Some(Command::new("case.record", json!({"summary": "x".repeat(INPUT)})));
-                    let request =
-                        Request { case: Some(case), workflow: None, me: me.clone(), command, key: Some(key()), expected: None, file: None };
+                    let request = Request { case: Some(case), workflow: None, me: me.clone(), command, key: Some(key()), expected: None, file: None };
                     engine.submit(request).await.expect("it is taken");
                     done.fetch_add(1, Ordering::Relaxed);
                 }

@@ -160,7 +160,14 @@ impl Serving {
         let (send, lines) = channel();
         let err = BufReader::new(child.stderr.take().expect("it is piped"));
         // Read to its end, so that the server never waits for a reader.
-        std::thread::spawn(move || err.lines().map_while(Result::ok).for_each(|line| drop(send.send(line))));
+        std::thread::spawn(move || {
+            for line in err.lines().map_while(Result::ok) {
+                if line.contains("\"level\":\"ERROR\"") {
+                    eprintln!("{line}");
+                }
+                drop(send.send(line));
+            }
+        });
         let mut said = Vec::new();
         let base = loop {
             let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("the server does not say where it listens:\n{}", said.join("\n")));
@@ -197,6 +204,15 @@ impl Serving {
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.status().as_u16(), 200, "{path}");
         answer.json().await.expect("JSON")
+    }
+
+    /// Sends it a signal: `STOP` freezes it, `CONT` thaws it.
+    ///
+    /// # Panics
+    /// When it is not there.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status();
+        assert!(sent.is_ok_and(|s| s.success()), "signal {name}");
     }
 
     /// How much memory it holds, in KiB.

@@ -42,6 +42,7 @@ fn routes(case: &str, file: &str, export: &str, notice: &str) -> Vec<Route> {
         get("/api/v1/cases/{id}/deadlines", format!("{here}/deadlines")),
         get("/api/v1/cases/{id}/notices", format!("{here}/notices")),
         get("/api/v1/cases/{id}/notices/{notice}", format!("{here}/notices/{notice}.pdf")),
+        post("/api/v1/cases/{id}/notices/{notice}/retry", format!("{here}/notices/{notice}/retry"), json!({})),
         get("/api/v1/cases/{id}/work", format!("{here}/work")),
         get("/api/v1/cases/{id}/actions", format!("{here}/actions")),
         post("/api/v1/cases/{id}/actions/{action}", format!("{here}/actions/case.record"), json!({"input": {"department": "骨科"}})),

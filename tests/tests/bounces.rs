@@ -248,3 +248,53 @@ fn messages_inside_each_other_are_counted_before_they_are_read() {
         std::process::Command::new(this).args(["--exact", "twin_in_a_process_of_its_own"]).env(TWIN, "1").output().expect("it can be started");
     assert!(!ended.status.success(), "the parser bears any nesting: the count before it is no longer needed");
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Letters that do not leave.
+
+/// Nobody listens at the mail server: after four hours the one who keeps the case is told, after five days the letters are given
+/// up, and one call tries a letter anew. None of it touches the case.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_keeps_the_case_is_told_of_letters_that_do_not_leave() {
+    let app = TestApp::start_as(heyi_api::server::Limits::default(), |config| config.smtp_url = Some("smtp://127.0.0.1:1".to_owned())).await;
+    let case = app.open().await;
+    let reported = json!({"input": {"at": "2026-03-02T07:30:00+08:00", "place": "x", "people": 3, "level": "critical"}});
+    app.act("director", &case, "incident.report", &reported).await.expect(200);
+    app.act("director", &case, "incident.declare", &json!({"input": {"level": "critical", "why": "x"}})).await.expect(200);
+    let look = async |what: &str| {
+        let answer = app.get("director", &format!("/api/v1/cases/{case}/{what}")).await;
+        (answer.header("etag").to_owned(), answer.expect(200)["items"].as_array().cloned().unwrap_or_default())
+    };
+    let states = async || look("notices").await.1.iter().map(|l| l["state"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>();
+    let told = async || {
+        let items = look("work").await.1;
+        items.into_iter().filter(|w| w["key"].as_str().is_some_and(|k| k.starts_with("letter:"))).collect::<Vec<_>>()
+    };
+    app.drain().await;
+    let letters = look("notices").await.1;
+    assert_eq!((states().await, told().await.len()), (vec!["waiting".to_owned(); 4], 0), "they may still leave in time");
+    app.clock("2026-03-02T13:05:00+08:00").await;
+    app.drain().await;
+    assert_eq!(states().await, vec!["delayed"; 4]);
+    let items = told().await;
+    assert_eq!(items.len(), 4);
+    for item in &items {
+        let title = item["title"].as_str().unwrap_or_default();
+        assert!(title.starts_with("Has not left for four hours") && item["for"].as_str().is_some_and(|f| !f.is_empty()), "{item}");
+    }
+    let id = letters[0]["id"].as_str().unwrap_or_default();
+    let again = format!("/api/v1/cases/{case}/notices/{id}/retry");
+    app.post("director", &again, &json!({})).await.problem(409, "not_given_up");
+    app.clock("2026-03-08T09:00:00+08:00").await;
+    app.drain().await;
+    assert_eq!(states().await, vec!["failed"; 4]);
+    let version = look("notices").await.0;
+    assert!(told().await.iter().all(|w| w["title"].as_str().is_some_and(|t| t.starts_with("Could not be delivered"))));
+    app.post("patient_side", &again, &json!({})).await.problem(403, "forbidden");
+    let answer = app.post("director", &again, &json!({})).await.expect(202);
+    assert!(["waiting", "sending", "delayed"].contains(&answer["state"].as_str().unwrap_or_default()), "{answer}");
+    app.drain().await;
+    assert_eq!(states().await, vec!["failed"; 4], "it was tried, and older than five days it is given up again");
+    assert!(look("notices").await.1[0]["attempts"].as_i64() > letters[0]["attempts"].as_i64());
+    assert_eq!(look("notices").await.0, version, "what becomes of a letter moves no case");
+}

@@ -5,6 +5,7 @@
 mod backup;
 mod calendar;
 mod check;
+mod clock;
 mod demo;
 mod doctor;
 mod graph;
@@ -57,6 +58,8 @@ enum Command {
     Restore(backup::Restore),
     /// Carry an installation into another database. Files and keys stay in the data folder.
     Move(backup::Move),
+    /// Tell whether the server believes its clock, and say that it may.
+    Clock(clock::Clock),
     /// Look whether everything about an installation is in order, and say what to do where it is not.
     Doctor(doctor::Doctor),
     /// Show the settings in force, without secrets.
@@ -173,6 +176,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Backup(args) => on_runtime(args.run()),
         Command::Restore(args) => on_runtime(args.run()),
         Command::Move(args) => on_runtime(args.run()),
+        Command::Clock(args) => on_runtime(args.run()),
         Command::Doctor(args) => on_runtime(args.run()),
         Command::Config { place, json } => config(&place, json),
         Command::Openapi => crate::rest::openapi().to_pretty_json().map(|text| println!("{text}")).map_err(Failure::from),

@@ -82,6 +82,7 @@ fn v1() -> OpenApiRouter<Api> {
         .routes(routes!(deadlines::list))
         .routes(routes!(notices::list))
         .routes(routes!(notices::print))
+        .routes(routes!(notices::retry))
         .routes(routes!(work::list))
         .routes(routes!(files::upload))
         .routes(routes!(files::download))

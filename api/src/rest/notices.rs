@@ -1,4 +1,4 @@
-//! `/cases/{id}/notices`: what was told to whom, how far each letter has come, and the letter on paper.
+//! `/cases/{id}/notices`: what was told to whom, how far each letter has come, the letter on paper, and another try.
 
 use super::Api;
 use super::cases::moment;
@@ -6,14 +6,17 @@ use super::files::attachment;
 use super::seen::Seen;
 use super::views::versioned;
 use crate::deliver;
-use crate::error::{Problem, ProblemDocument};
+use crate::error::{Problem, ProblemCode, ProblemDocument};
 use crate::forms;
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use chrono::{DateTime, TimeDelta, Utc};
 use heyi_engine::case::consequences::Notice;
 use heyi_engine::case::event::Who;
 use heyi_engine::store::from_ms;
+use heyi_engine::store::outbox::TOLD_LATE_HOURS;
 use heyi_engine::store::rows::letter;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -32,8 +35,9 @@ pub struct NoticeView {
     /// The side, seat or role that is told.
     #[serde(rename = "as")]
     pub as_: Option<String>,
-    /// `waiting`, `sending`, `sent`, `failed`, `delayed` or `bounced` by what a mail server reported later, `cancelled` when
-    /// called back, or `paper` for a recipient without a mail address.
+    /// `waiting`, `sending`, `sent` (the mail server has taken it), `delayed` (it has not left for four hours, or a mail server on its
+    /// way reports so), `failed` (given up), `bounced`, `cancelled` when called back, or `paper` for a recipient without a mail
+    /// address.
     pub state: String,
     /// How often it was tried.
     pub attempts: i64,
@@ -102,6 +106,55 @@ pub async fn print(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, 
     Ok(attachment("application/pdf", &name, pdf))
 }
 
+/// Lets a letter that was given up be tried once more, at once. For staff.
+///
+/// Who writes to an address that was wrong corrects the person first: a letter goes where it was addressed when it was decided.
+#[utoipa::path(post, operation_id = "retry_notice", path = "/cases/{id}/notices/{notice}/retry", tag = "cases",
+    params(("id" = Uuid, Path), ("notice" = String, Path, description = "The letter's id", example = "01890a5d-ac96-774b-bcce-b302099a8057.12.0")),
+    responses(
+        (status = 202, body = NoticeView),
+        (status = 403, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, body = ProblemDocument, content_type = "application/problem+json", description = "It was not given up"),
+    ))]
+pub async fn retry(State(api): State<Api>, seen: Seen, Path(ids): Path<(String, String)>) -> Result<Response, Problem> {
+    seen.staff_only(&api)?;
+    let (_, id) = ids;
+    let store = api.app.engine.store();
+    let case = seen.id.to_string();
+    let there = store.letter(&case, &id).await?.ok_or_else(Problem::not_found)?;
+    if !store.retry_letter(&case, &there.id, api.app.engine.now()).await? {
+        return Err(Problem::new(ProblemCode::NotGivenUp));
+    }
+    tracing::info!(notice = %there.id, "a letter that was given up is tried anew");
+    api.app.engine.wake();
+    let now = store.letter(&case, &id).await?.ok_or_else(Problem::not_found)?;
+    Ok((StatusCode::ACCEPTED, Json(view(&api, &seen, now))).into_response())
+}
+
+/// Why a letter wants somebody's attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It has not left for [`TOLD_LATE_HOURS`].
+    Late,
+    /// It was given up.
+    GivenUp,
+    /// It came back.
+    Bounced,
+}
+
+/// What is the matter with a letter, if anything.
+#[must_use]
+pub fn trouble(row: &letter::Model, now: DateTime<Utc>) -> Option<Trouble> {
+    let late = now - from_ms(row.created_at) >= TimeDelta::hours(TOLD_LATE_HOURS);
+    match row.state.as_str() {
+        "waiting" | "sending" if row.attempts > 0 && late => Some(Trouble::Late),
+        "failed" => Some(Trouble::GivenUp),
+        "bounced" => Some(Trouble::Bounced),
+        _ => None,
+    }
+}
+
 /// The letter, if its case still has the key.
 fn opened(seen: &Seen, row: &letter::Model) -> Option<Notice> {
     let bytes = seen.loaded.key.as_ref()?.open(&row.sealed, &row.id).ok()?;
@@ -140,6 +193,7 @@ fn view(api: &Api, seen: &Seen, row: letter::Model) -> NoticeView {
             url: format!("/api/v1/cases/{}/notices/{}.pdf", seen.id, row.id),
         }
     });
+    let late = trouble(&row, api.app.engine.now()) == Some(Trouble::Late);
     let def = seen.rules.definition.file.notices.get(&row.kind);
     let (seq, index) = place(&row.id);
     let open = seen.loaded.case.unserved.contains_key(&(seq, index));
@@ -150,7 +204,7 @@ fn view(api: &Api, seen: &Seen, row: letter::Model) -> NoticeView {
         service: notice.as_ref().filter(|n| n.required).map(|_| if open { "open" } else { "done" }),
         id: row.id,
         kind: row.kind,
-        state: row.state,
+        state: if late { "delayed".to_owned() } else { row.state },
         attempts: row.attempts,
         created_at: moment(from_ms(row.created_at), zone),
         sent_at: row.sent_at.map(|at| moment(from_ms(at), zone)),

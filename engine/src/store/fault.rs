@@ -1,5 +1,16 @@
 //! Planted exits, so that tests can kill the process at a chosen moment. Only in debug builds; a release has none.
 
+/// How SQLite syncs: `FULL`, or what a planted fault says (`HEYI_FAULT=synchronous:NORMAL`), so that the test of
+/// power cuts can show what it would find.
+#[must_use]
+pub fn synchronous() -> &'static str {
+    #[cfg(debug_assertions)]
+    if std::env::var("HEYI_FAULT").is_ok_and(|plan| plan == "synchronous:NORMAL") {
+        return "NORMAL";
+    }
+    "FULL"
+}
+
 /// Counts down at a named moment, and ends the process when its turn has come.
 ///
 /// `HEYI_FAULT=commit:17` ends it right after the seventeenth commit. Moments: `commit`, `mail_written`.

@@ -3,7 +3,7 @@
 //! `rows` are the tables as types, `migration` makes them, `seal` encrypts what belongs to people, `cases` reads a case, `decided` turns a
 //! decision into rows, `batch` and `tables` say how a batch of them is written, `writer` writes it on SQLite, `outbox` leases letters, `returned` marks those that came back, `accounts` keeps who
 //! may log in, `views` answers lists, `health` says how the database fares, `copy` reads a whole database as it is, `fill` fills one,
-//! `chains` walks every chain. Appending events is private to the engine: only `submit` can change a case.
+//! `chains` walks every chain, `spread` makes hash partitions. Appending events is private to the engine: only `submit` can change a case.
 
 pub mod accounts;
 pub(crate) mod batch;
@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod returned;
 pub mod rows;
 pub mod seal;
+pub mod spread;
 mod tables;
 pub mod views;
 pub(crate) mod writer;
@@ -126,9 +127,13 @@ pub enum StoreError {
 /// A fault of the driver that has a name of its own.
 fn known_fault(error: &sqlx::Error) -> Option<StoreError> {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed | sqlx::Error::Tls(_) => {
-            Some(StoreError::Unreachable(error.to_string()))
-        }
+        // A server that is torn away in the middle of a word leaves half a word behind.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::Tls(_) => Some(StoreError::Unreachable(error.to_string())),
         sqlx::Error::Database(database) => match database.code()?.as_ref() {
             // SQLITE_FULL; PostgreSQL's disk_full.
             "13" | "53100" => Some(StoreError::Full),
@@ -151,9 +156,8 @@ impl From<sqlx::Error> for StoreError {
 impl From<DbErr> for StoreError {
     fn from(error: DbErr) -> Self {
         let known = match &error {
-            DbErr::Conn(RuntimeErr::SqlxError(inner)) | DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => {
-                known_fault(inner)
-            }
+            DbErr::Conn(_) => Some(Self::Unreachable(error.to_string())),
+            DbErr::Exec(RuntimeErr::SqlxError(inner)) | DbErr::Query(RuntimeErr::SqlxError(inner)) => known_fault(inner),
             DbErr::ConnectionAcquire(_) => Some(Self::Unreachable(error.to_string())),
             _ => None,
         };
@@ -181,7 +185,7 @@ impl Store {
     /// As [`Store::connect`].
     pub async fn connect_as_is(url: &str) -> Result<Self, StoreError> {
         let store = Self::open(url, "rwc").await?;
-        if let Some(weak) = store.durability().await?.into_iter().find(|setting| !setting.is_fine()) {
+        if let Some(weak) = store.durability().await?.into_iter().find(|setting| !setting.is_fine() && fault::synchronous() == "FULL") {
             return Err(StoreError::Setting { setting: weak.name, found: weak.found, wanted: weak.wanted });
         }
         store.check_version().await?;
@@ -208,7 +212,7 @@ impl Store {
         options.map_sqlx_sqlite_opts(|o| {
             use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
             o.journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
+                .synchronous(if fault::synchronous() == "FULL" { SqliteSynchronous::Full } else { SqliteSynchronous::Normal })
                 .busy_timeout(Duration::from_secs(BUSY_SECONDS))
                 .foreign_keys(true)
                 .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())

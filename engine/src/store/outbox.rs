@@ -15,6 +15,8 @@ use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, Quer
 pub const LEASE_SECONDS: i64 = 120;
 /// Minutes to wait after each temporary failure; the last repeats until [`GIVE_UP_DAYS`] have passed.
 pub const RETRY_MINUTES: [i64; 7] = [2, 5, 10, 15, 30, 60, 120];
+/// Hours after which the mediator is told of a letter that has not left.
+pub const TOLD_LATE_HOURS: i64 = 4;
 /// Days after which a letter is given up.
 pub const GIVE_UP_DAYS: i64 = 5;
 
@@ -121,6 +123,44 @@ impl Store {
             .exec(self.db())
             .await?;
         Ok(())
+    }
+
+    /// Whether the lease of a letter still holds; if so it holds from now on for as long as a new one. Asked right before the letter
+    /// is sent: a worker that slept, or was kept by the letters before, does not send what another has taken over.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn renew_lease(&self, leased: &Leased, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let renewed = letter::Entity::update_many()
+            .col_expr(letter::Column::LeasedUntil, Expr::value(ms(now) + LEASE_SECONDS * 1000))
+            .filter(letter::Column::CaseId.eq(&leased.case_id))
+            .filter(letter::Column::Id.eq(&leased.notice.id))
+            .filter(letter::Column::State.eq("sending"))
+            .filter(letter::Column::Lease.eq(&leased.lease))
+            .exec(self.db())
+            .await?;
+        Ok(renewed.rows_affected == 1)
+    }
+
+    /// Lets a letter that was given up be tried once more, at once. Should it fail for a reason that may pass and be older than
+    /// [`GIVE_UP_DAYS`], it is given up again.
+    ///
+    /// # Returns
+    /// Whether it was given up before.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn retry_letter(&self, case_id: &str, id: &str, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let waiting = letter::Entity::update_many()
+            .col_expr(letter::Column::State, Expr::value("waiting"))
+            .col_expr(letter::Column::NextAt, Expr::value(ms(now)))
+            .col_expr(letter::Column::Problem, Expr::value(Option::<String>::None))
+            .filter(letter::Column::CaseId.eq(case_id))
+            .filter(letter::Column::Id.eq(id))
+            .filter(letter::Column::State.eq("failed"))
+            .exec(self.db())
+            .await?;
+        Ok(waiting.rows_affected == 1)
     }
 
     /// Writes down how an attempt went, if the lease still holds.

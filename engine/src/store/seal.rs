@@ -61,7 +61,8 @@ impl SealKey {
                 let linked = std::fs::hard_link(&beside, path);
                 std::fs::remove_file(&beside).map_err(file)?;
                 match linked {
-                    Ok(()) => Ok(key),
+                    // Its name must be as lasting as what will be sealed with it.
+                    Ok(()) => path.ancestors().skip(1).take(2).try_for_each(sync_folder).map(|()| key).map_err(file),
                     Err(_) => Self::of_installation(path),
                 }
             }
@@ -119,6 +120,15 @@ impl SealKey {
     pub fn unwrap_key(&self, wrapped: &[u8], case: &str) -> Result<Self, StoreError> {
         self.open(wrapped, case)?.try_into().map(Self).map_err(|_| StoreError::Sealed)
     }
+}
+
+/// Waits until the names in a folder are on the disk.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    std::fs::File::open(folder)?.sync_all()
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -23,7 +23,7 @@ use crate::library::Library;
 use crate::scenario::FileToStore;
 use crate::store::cases::{self, Loaded};
 use crate::store::rows::case;
-use crate::store::seal::SealKey;
+use crate::store::seal::{SealKey, random};
 use crate::store::views::Worklist;
 use crate::store::writer::Writer;
 use crate::store::{Store, StoreError};
@@ -32,17 +32,22 @@ use held::Held;
 use road::Road;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{Notify, mpsc};
 use turn::Job;
 
 /// Likely duplicates that are offered at most.
 const SIMILAR_CASES: u64 = 5;
 
-/// Tells the time. Only the program's edge asks the operating system.
+/// Tells the time and draws chance. Only the program's edge asks the operating system.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> DateTime<Utc>;
+
+    /// Random bytes, from which salts and ids are derived. A test that wants the same events twice says them itself.
+    fn chance(&self) -> [u8; 32] {
+        random()
+    }
 }
 
 /// Says whether a character can be printed.
@@ -63,6 +68,8 @@ struct Inner {
     woken: Notify,
     commits: AtomicU64,
     commands: AtomicU64,
+    /// The clock is not believed: nothing falls due by it.
+    clock_held: AtomicBool,
 }
 
 /// What an engine has done since it began.
@@ -191,6 +198,7 @@ impl Engine {
             woken: Notify::new(),
             commits: AtomicU64::new(0),
             commands: AtomicU64::new(0),
+            clock_held: AtomicBool::new(false),
         });
         if let Some(waiting) = waiting {
             tokio::spawn(Self::rounds(Arc::downgrade(&inner), waiting));
@@ -222,6 +230,18 @@ impl Engine {
         self.0.clock.now()
     }
 
+    /// Says whether the clock is believed. While it is not, commands are taken as ever and nothing falls due: a legal deadline
+    /// that fires has effects that no later correction of the clock takes back.
+    pub fn hold_clock(&self, held: bool) {
+        self.0.clock_held.store(held, Ordering::Relaxed);
+    }
+
+    /// Whether the clock is not believed.
+    #[must_use]
+    pub fn clock_is_held(&self) -> bool {
+        self.0.clock_held.load(Ordering::Relaxed)
+    }
+
     /// What this engine has done since it began.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -235,6 +255,12 @@ impl Engine {
     pub async fn limit_pages(&self, most: u32) -> Result<(), SubmitError> {
         let Road::Group { writer, .. } = &self.0.road else { return Ok(()) };
         writer.limit_pages(most).await.map_err(|why| SubmitError::Broken(format!("{why:?}")))
+    }
+
+    /// Wakes whoever waits for the outbox.
+    pub fn wake(&self) {
+        self.0.woken.notify_waiters();
+        self.0.woken.notify_one();
     }
 
     /// Resolves when a commit has put something into the outbox.

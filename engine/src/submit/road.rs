@@ -169,8 +169,7 @@ impl Engine {
         }
         self.0.commands.fetch_add(u64::try_from(commands).unwrap_or(0), Ordering::Relaxed);
         if wakes {
-            self.0.woken.notify_waiters();
-            self.0.woken.notify_one();
+            self.wake();
         }
     }
 

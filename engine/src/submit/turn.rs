@@ -16,7 +16,7 @@ use crate::store::batch::{Batch, Inside, NotWritten};
 use crate::store::cases::{self, Loaded, as_i64};
 use crate::store::decided::Commit;
 use crate::store::rows::{answer, case, event, opening};
-use crate::store::seal::{SealKey, random};
+use crate::store::seal::SealKey;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -249,12 +249,15 @@ impl Engine {
             Some(command) if looks_back(&command.action) => cases::log(self.0.store.db(), &loaded.row.id).await?,
             _ => Vec::new(),
         };
-        let outside = self.outside(&rules.definition, &request.me, &ground.accounts.all, random(), &log);
+        let outside = self.outside(&rules.definition, &request.me, &ground.accounts.all, self.0.clock.chance(), &log);
         let previous = match &loaded.case.under {
             Some(under) if under.calendar != rules.calendar.digest() => Some(self.calendar_pinned(&under.calendar).await?),
             _ => None,
         };
-        let clock = standing(|| clock_step(rules.rules(), &loaded.case, &outside, previous.as_deref()))?;
+        let clock = match self.clock_is_held() {
+            true => None,
+            false => standing(|| clock_step(rules.rules(), &loaded.case, &outside, previous.as_deref()))?,
+        };
         match (clock, &request.command) {
             (Some(decision), _) => Ok(Some((decision, false))),
             (None, None) => Ok(None),
@@ -278,8 +281,9 @@ impl Engine {
         let Some(calendar) = self.0.library.calendar(&installed.definition.file.calendar) else { return refused(SubmitError::NoCase) };
         let rules = CaseRules { definition: installed.definition.clone(), policy: installed.policy.clone(), calendar };
         let decided = {
-            let outside = self.outside(&rules.definition, &request.me, &ground.accounts.all, random(), &[]);
-            let id = CaseId::new(uuid_v7(u64::try_from(outside.now.timestamp_millis()).unwrap_or(0), &random()));
+            let outside = self.outside(&rules.definition, &request.me, &ground.accounts.all, self.0.clock.chance(), &[]);
+            let [chance, _] = halves(self.0.clock.chance());
+            let id = CaseId::new(uuid_v7(u64::try_from(outside.now.timestamp_millis()).unwrap_or(0), &chance));
             let case = Case { id: Some(id), ..Case::default() };
             standing(|| command_step(rules.rules(), &case, &outside, command)).map(|decision| (id, decision))
         };
@@ -325,7 +329,7 @@ impl Engine {
         let policy = to.policy.canonical();
         cases::pin(self.0.store.db(), "policy", &to.definition.file.workflow, to.policy.digest(), &policy).await.map_err(NotWritten::Failed)?;
         let decided = {
-            let outside = self.outside(&to.definition, me, &accounts.all, random(), &[]);
+            let outside = self.outside(&to.definition, me, &accounts.all, self.0.clock.chance(), &[]);
             let plan = migrate::plan(from.rules(), to.rules(), &loaded.case, &outside);
             if plan.stranded.is_empty() {
                 let digest = from.definition.digest.clone();
@@ -511,6 +515,12 @@ fn standing<T>(ask: impl FnOnce() -> Result<T, Refusals>) -> Result<T, SubmitErr
         Ok(answer) => answer.map_err(SubmitError::Refused),
         Err(_) => Err(SubmitError::Broken("the rules fell over on this command".to_owned())),
     }
+}
+
+fn halves(bytes: [u8; 32]) -> [[u8; 16]; 2] {
+    let mut out = [[0; 16]; 2];
+    out.as_flattened_mut().copy_from_slice(&bytes);
+    out
 }
 
 fn failed(error: SubmitError) -> NotWritten {
