@@ -104,7 +104,11 @@ impl Ring {
         while case.version < events {
             // The log grows by a draft's events alone: copying a case of this length for each would take minutes.
             let mut small = case.clone();
-            small.proceedings.values_mut().for_each(|p| drop(p.timeline.drain(..p.timeline.len() - 1)));
+            for p in small.proceedings.values_mut() {
+                let last = p.last().clone();
+                p.timeline = heyi_engine::case::timeline::Timeline::default();
+                p.timeline.push(last);
+            }
             small.vault.clear();
             let step = self.decide(&small, &Command::new("ring.write", json!({"note": "一条记录"})));
             for value in step.values {

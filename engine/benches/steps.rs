@@ -410,10 +410,14 @@ fn by_age(rt: &Runtime) {
 fn main() {
     let rt = Runtime::new().expect("a runtime");
     let asked: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
-    let parts: [(&str, fn(&Runtime)); 3] = [("sqlite", on_sqlite), ("postgres", on_postgres), ("age", by_age)];
-    for (name, part) in parts {
-        if asked.is_empty() || asked.iter().any(|a| a == name) {
-            part(&rt);
-        }
+    let wanted = |name: &str| asked.is_empty() || asked.iter().any(|a| a == name);
+    if wanted("sqlite") {
+        on_sqlite(&rt);
+    }
+    if wanted("postgres") {
+        on_postgres(&rt);
+    }
+    if wanted("age") {
+        by_age(&rt);
     }
 }
