@@ -18,11 +18,13 @@ pub struct Clock {
 #[derive(Debug, Subcommand)]
 enum What {
     /// Tell whether the clock is believed, and why not.
+    #[command(after_help = "Example:\n  heyi clock show --data /srv/heyi")]
     Show {
         #[command(flatten)]
         place: Place,
     },
     /// Say that the clock is right now.
+    #[command(after_help = "Example:\n  heyi clock trust --data /srv/heyi")]
     Trust {
         #[command(flatten)]
         place: Place,
