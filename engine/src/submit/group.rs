@@ -7,9 +7,9 @@
 use super::turn::{Ahead, Draw, Job, Tentative, Trust, Turn};
 use super::{Committed, Engine, Inner, SubmitError};
 use crate::store::batch::{Batch, NotWritten};
-use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tracing::{Instrument as _, Span};
 
 /// At most so many commands share a transaction.
@@ -44,7 +44,8 @@ impl Group {
     }
 }
 
-/// What became of a group.
+/// What became of a group. If it fell over on the way, nobody in it is answered.
+#[derive(Default)]
 struct Landing {
     /// It was written, so that what was decided on top of it stands.
     written: bool,
@@ -54,8 +55,8 @@ struct Landing {
     again: Vec<Waiting>,
 }
 
-/// A group that is being written: by the writer's thread, whether or not anybody waits here.
-type Flight = Pin<Box<dyn Future<Output = Landing> + Send>>;
+/// A group that is being written, in a task of its own: it begins at once and ends whether or not anybody waits here.
+type Flight = JoinHandle<Landing>;
 
 /// The receiver outlives a round that falls over.
 type Waitings = Arc<Mutex<mpsc::UnboundedReceiver<Waiting>>>;
@@ -81,7 +82,7 @@ impl Engine {
                     biased;
                     landing = flying => {
                         let Some(inner) = engine.upgrade() else { return };
-                        (flight, group) = Engine(inner).landed(landing, group).await;
+                        (flight, group) = Engine(inner).landed(landing.unwrap_or_default(), group).await;
                         continue;
                     }
                     one = waiting.recv(), if group.has_room() => one,
@@ -112,7 +113,7 @@ impl Engine {
         }
         let ahead = Arc::new(Ahead::of(&group.tentative, &group.batch.numbers));
         let engine = self.clone();
-        (Some(Box::pin(async move { engine.write_out(group).await })), Group::on_top_of(ahead))
+        (Some(tokio::spawn(async move { engine.write_out(group).await })), Group::on_top_of(ahead))
     }
 
     /// After a group was written, or not: the next takes off before anybody is answered, so that the disk does not wait.
@@ -138,7 +139,7 @@ impl Engine {
             (flight, group) = self.take_off(group);
         }
         while let Some(flying) = flight {
-            (flight, group) = self.landed(flying.await, group).await;
+            (flight, group) = self.landed(flying.await.unwrap_or_default(), group).await;
         }
     }
 
