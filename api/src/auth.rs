@@ -14,9 +14,44 @@ use axum::response::{IntoResponse, Response};
 use heyi_engine::case::Account;
 use heyi_engine::definition::Definition;
 use heyi_engine::definition::file::{Class, FieldDef, Of};
+use heyi_engine::store::accounts::Token;
+use heyi_engine::store::{Store, StoreError};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 /// The longest token that is looked up.
 const TOKEN_MAX_BYTES: usize = 200;
+
+/// How long an account is known by its token without a look at the database. Who is given a new token is refused with the
+/// old one after this at the latest, on every server.
+const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// Tokens that are known at most.
+const KNOWN_MAX: usize = 4_096;
+
+/// Whose token was shown a moment ago, by the token's digest. Unknown tokens are looked up each time.
+#[derive(Debug, Default)]
+pub struct Known(Mutex<HashMap<String, (Account, Instant)>>);
+
+impl Known {
+    async fn account(&self, store: &Store, token: &str) -> Result<Option<Account>, StoreError> {
+        let digest = Token::hash(token);
+        let fresh = |(account, since): &(Account, Instant)| (since.elapsed() < KNOWN_FOR).then(|| account.clone());
+        if let Some(account) = self.0.lock().ok().and_then(|known| known.get(&digest).and_then(fresh)) {
+            return Ok(Some(account));
+        }
+        // The time is that before the look, so that what changes meanwhile is not believed longer.
+        let since = Instant::now();
+        let found = store.account_by_token(token).await?;
+        if let (Some(account), Ok(mut known)) = (&found, self.0.lock()) {
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(digest, (account.clone(), since));
+        }
+        Ok(found)
+    }
+}
 
 /// The person or program that asks.
 #[derive(Clone, Debug)]
@@ -31,7 +66,7 @@ pub struct Actor {
 pub async fn authenticate(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let found = match token(request.headers()) {
         None => Ok(None),
-        Some(token) => api.app.engine.store().account_by_token(token).await,
+        Some(token) => api.known.account(api.app.engine.store(), token).await,
     };
     let account = match found {
         Ok(Some(account)) => account,

@@ -1,4 +1,5 @@
-//! The folder into which messages about undelivered letters are put, and what follows from them.
+//! The folder into which messages about undelivered letters are put, and what follows from them. A mailbox, if one is set,
+//! is emptied into the same folder.
 //!
 //! A letter that bounced is marked, and one that must be served stays somebody's work: its service is written down as
 //! bounced, by the same road as every command. A letter that is only late is marked and nothing else. Each message is
@@ -16,9 +17,13 @@ use serde_json::json;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::sync::watch;
 
 /// Messages that are read in one go; more wait for the next.
 const BATCH: usize = 100;
+/// How often the mailbox is looked at.
+const FETCH_EVERY: Duration = Duration::from_secs(60);
 /// How many files of one name are kept in the same folder.
 const SAME_NAME_MAX: u32 = 1_000;
 
@@ -38,6 +43,25 @@ impl Read {
             Self::Delayed => "delayed",
             Self::Arrived => "arrived",
             Self::NotUnderstood(_) => "not_understood",
+        }
+    }
+}
+
+/// Fetches what comes into the mailbox, until it is told to stop. Without the setting there is nothing to do.
+pub async fn fetch(app: App, mut stop: watch::Receiver<bool>) {
+    let Some(mailbox) = &app.mailbox else { return };
+    loop {
+        match mailbox.fetch(&app.config.bounces()).await {
+            Ok(0) => {}
+            Ok(count) => {
+                tracing::info!(count, "messages were fetched from the mailbox");
+                app.engine.wake();
+            }
+            Err(error) => tracing::warn!(%error, "the mailbox could not be read; it is tried again"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FETCH_EVERY) => {}
+            _ = stop.changed() => return,
         }
     }
 }

@@ -35,6 +35,14 @@ pub struct Config {
     /// Where messages about undelivered letters are put, one file each; `bounces` in the data folder when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bounce_folder: Option<PathBuf>,
+    /// A mailbox of its own to which mail servers answer: `imaps://user:password@host/INBOX` or `imap+starttls://…`. What is
+    /// unread there is fetched into the folder above.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bounce_mailbox: Option<String>,
+    /// Where spans of requests and commands are sent by OTLP over HTTP: `http://127.0.0.1:4318` for a collector beside the
+    /// server. Nowhere when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub otlp_endpoint: Option<String>,
     /// A token that reads `/metrics` and nothing else; staff may read them with their own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics_token: Option<String>,
@@ -102,6 +110,8 @@ impl Default for Config {
             mail_from: "office@committee.example".to_owned(),
             checkpoint_mail: None,
             bounce_folder: None,
+            bounce_mailbox: None,
+            otlp_endpoint: None,
             metrics_token: None,
             disk_floor_mib: 256,
             log_format: LogFormat::Auto,
@@ -143,7 +153,7 @@ pub enum Origin {
 }
 
 /// The environment variables that are settings.
-const VARIABLES: [&str; 12] = [
+const VARIABLES: [&str; 14] = [
     "database_url",
     "smtp_url",
     "data_dir",
@@ -152,6 +162,8 @@ const VARIABLES: [&str; 12] = [
     "templates",
     "mail_from",
     "bounce_folder",
+    "bounce_mailbox",
+    "otlp_endpoint",
     "metrics_token",
     "disk_floor_mib",
     "log_format",
@@ -254,7 +266,7 @@ impl Config {
     #[must_use]
     pub fn without_secrets(&self) -> Self {
         let mut copy = self.clone();
-        for url in [&mut copy.database_url, &mut copy.smtp_url].into_iter().flatten() {
+        for url in [&mut copy.database_url, &mut copy.smtp_url, &mut copy.bounce_mailbox, &mut copy.otlp_endpoint].into_iter().flatten() {
             *url = without_password(url);
         }
         copy.metrics_token = copy.metrics_token.map(|_| "***".to_owned());

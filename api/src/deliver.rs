@@ -6,6 +6,7 @@ use crate::clockwatch::ClockWatch;
 use crate::mail::{Failure, Invitation, Mail};
 use crate::measure;
 use crate::state::{App, engine_account};
+use crate::telemetry;
 use crate::templates::{NoticeView, Recipient, Rendered};
 use heyi_engine::case::consequences::{Errand, Notice};
 use heyi_engine::case::decide::Command;
@@ -16,6 +17,7 @@ use heyi_engine::store::fault;
 use heyi_engine::store::outbox::{Attempt, Leased};
 use heyi_engine::submit::{Request, SubmitError};
 use std::time::Duration;
+use tracing::Instrument as _;
 
 /// Minutes after which a command for another case is tried again when the database did not take it.
 const ERRAND_RETRY_MINUTES: i64 = 1;
@@ -45,13 +47,15 @@ pub async fn letters(app: &App) -> Result<usize, SubmitError> {
                 tracing::warn!(notice = %one.notice.id, "a letter was taken over before its turn came");
                 continue;
             }
+            let span = tracing::info_span!("letter", notice = %one.notice.id);
             let attempt = standing({
                 let (app, one) = (app.clone(), one.clone());
-                async move { attempt(&app, &one).await }
+                async move { attempt(&app, &one).await }.instrument(span.clone())
             })
             .await;
             app.pulse.beat();
             measures::letter(attempt.outcome());
+            telemetry::ended(&span, attempt.outcome());
             if matches!(attempt, Attempt::Delivered { .. }) {
                 fault::point("mail_written");
                 sent += 1;

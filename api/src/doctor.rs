@@ -7,7 +7,7 @@ use crate::cli::Language;
 use crate::config::{Config, Origin};
 use crate::ready::free_bytes;
 use crate::shipped::Sources;
-use crate::state::{CLOCK_OFFSET, SANDBOX, post};
+use crate::state::{CLOCK_OFFSET, SANDBOX, mailbox, post};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use heyi_engine::store::{Store, from_ms};
 use serde::Serialize;
@@ -99,6 +99,7 @@ pub async fn examine(config: &Config, origins: &BTreeMap<String, Origin>, langua
     keys(&mut looked, config);
     disk(&mut looked, config);
     mail(&mut looked, config).await;
+    answers(&mut looked, config).await;
     texts(&mut looked, config);
     let ok = looked.findings.iter().all(|f| f.state != State::Wrong);
     Report { ok, findings: looked.findings, settings: settings(config, origins) }
@@ -313,6 +314,19 @@ async fn mail(looked: &mut Looked, config: &Config) {
             let (zh, en) = ("邮件未经加密服务器发出：正式使用请设置 smtp_url", "no mail server with encryption is set: for service, set smtp_url");
             looked.judge("mail", post.weakness().is_none(), State::Note, post.to_string(), zh, en);
         }
+    }
+}
+
+/// The mailbox to which mail servers answer, where one is set.
+async fn answers(looked: &mut Looked, config: &Config) {
+    let (zh, en) = ("请检查 bounce_mailbox 与邮箱服务器", "look at bounce_mailbox and at the mailbox's server");
+    match mailbox(config) {
+        Err(error) => looked.add("mailbox", State::Wrong, error.to_string(), None),
+        Ok(None) => {}
+        Ok(Some(mailbox)) => match mailbox.probe().await {
+            Err(error) => looked.judge("mailbox", false, State::Wrong, format!("{mailbox}: {error}"), zh, en),
+            Ok(()) => looked.add("mailbox", State::Fine, mailbox.to_string(), None),
+        },
     }
 }
 

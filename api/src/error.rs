@@ -8,16 +8,14 @@ use crate::forms::FormError;
 use crate::ready::Check;
 use crate::rest::views::RefusalView;
 use crate::words::{LANGUAGES, Words, preferred};
-use axum::extract::{Request, State};
+use axum::extract::Request;
 use axum::http::header::{ACCEPT_LANGUAGE, ALLOW, CACHE_CONTROL, CONTENT_LANGUAGE, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use heyi_engine::store::StoreError;
 use heyi_engine::submit::SubmitError;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use utoipa::ToSchema;
 
 /// The media type of a problem document.
@@ -292,15 +290,34 @@ fn faceless(response: &Response) -> Option<Problem> {
     Some(Problem::new(code))
 }
 
-/// The layer that writes problems: the asker's language by header, else by account, else the first.
-pub async fn face(State(words): State<Arc<Words>>, request: Request, next: Next) -> Response {
-    let asked = asked_for(request.headers());
-    let id = request.extensions().get::<RequestId>().cloned();
-    let method = request.method().clone();
-    let mut response = next.run(request).await;
-    let Some(mut problem) = response.extensions_mut().remove::<Problem>().or_else(|| faceless(&response)) else { return response };
+/// What a problem's document takes from the request: the asker's language by header, else by account, else the first.
+pub struct Asked {
+    language: Option<&'static str>,
+    id: Option<RequestId>,
+    method: Method,
+}
+
+impl Asked {
+    /// Reads it off a request.
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
+        let id = request.extensions().get::<RequestId>().cloned();
+        Self { language: asked_for(request.headers()), id, method: request.method().clone() }
+    }
+
+    /// Writes the problem that a handler answered with, if it did.
+    pub fn face(self, words: &Words, mut response: Response) -> Response {
+        match response.extensions_mut().remove::<Problem>().or_else(|| faceless(&response)) {
+            Some(problem) => written(self, words, problem, &response),
+            None => response,
+        }
+    }
+}
+
+fn written(asked: Asked, words: &Words, mut problem: Problem, response: &Response) -> Response {
+    let Asked { language, id, method } = asked;
     let known = response.extensions().get::<Language>().map(|l| l.0.clone());
-    let language = asked.map(str::to_owned).or(known).unwrap_or_else(|| LANGUAGES[0].to_owned());
+    let language = language.map(str::to_owned).or(known).unwrap_or_else(|| LANGUAGES[0].to_owned());
     if problem.code == ProblemCode::Method {
         problem = problem.detail("method", method.as_str());
     }

@@ -25,5 +25,6 @@ pub mod server;
 pub mod shipped;
 pub mod stall;
 pub mod state;
+pub mod telemetry;
 pub mod templates;
 pub mod words;

@@ -5,6 +5,7 @@
 
 use crate::cover;
 use crate::state::App;
+use crate::telemetry;
 use crate::words::refusal_name;
 use heyi_engine::measures::{COMMAND_SECONDS, COMMANDS, COMMIT_GROUP, COMMIT_SECONDS, HTTP_REQUESTS, HTTP_SECONDS};
 use heyi_engine::measures::{LETTER_ATTEMPTS, RETURNED_MAIL, WORKER_ROUNDS};
@@ -13,6 +14,7 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use std::sync::OnceLock;
 use std::time::Instant;
+use tracing::Instrument as _;
 
 /// The media type of the page.
 pub const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -80,8 +82,10 @@ impl App {
     /// Why nothing was written.
     pub async fn submit(&self, from: &'static str, request: Request) -> Result<Committed, SubmitError> {
         let began = Instant::now();
-        let answer = self.engine.submit(request).await;
+        let span = tracing::info_span!("command", from);
+        let answer = self.engine.submit(request).instrument(span.clone()).await;
         let (outcome, code) = ended(&answer);
+        telemetry::ended(&span, outcome);
         counter!(COMMANDS, "from" => from, "outcome" => outcome, "code" => code).increment(1);
         histogram!(COMMAND_SECONDS, "from" => from).record(began.elapsed().as_secs_f64());
         answer

@@ -3,6 +3,7 @@
 //! Here: what `axum::serve` leaves open (a header that never ends, connections without number; dependencies M2), and the
 //! background worker that starts and stops with the server. Not here: routes (`rest`), signals (the command).
 
+use crate::bounces;
 use crate::clockwatch;
 use crate::deliver;
 use crate::measure;
@@ -91,6 +92,7 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
     let hourly = tokio::spawn(proofs::run(app.clone(), stopped.clone()));
+    let fetching = tokio::spawn(bounces::fetch(app.clone(), stopped.clone()));
     let told = stopped.clone();
     let working = app.clone();
     let workers = tokio::spawn(stand_up_again(move || deliver::run(working.clone(), stopped.clone()), told));
@@ -133,6 +135,8 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let _ = stop_workers.send(true);
     let finish = async {
         connections.shutdown().await;
+        // Whatever it was about to fetch is still in the mailbox.
+        fetching.abort();
         let ended = workers.await.and(hourly.await);
         // What was committed since the last hour is under a checkpoint before the end.
         proofs::take_and_log(&app).await;

@@ -7,10 +7,14 @@ use heyi_engine::definition::{self, Definition};
 use heyi_engine::library::Library;
 use heyi_engine::scenario::Cast;
 use include_dir::{Dir, include_dir};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 static WORKFLOWS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../workflows");
+
+/// The text of a file: in the binary, where it lies without being copied, or read.
+pub type Text = Cow<'static, str>;
 
 /// One workflow with what belongs to it, as text.
 #[derive(Clone, Debug)]
@@ -18,13 +22,13 @@ pub struct Source {
     /// Its name.
     pub name: String,
     /// `workflow.yaml`
-    pub workflow: String,
+    pub workflow: Text,
     /// `cast.yaml`
-    pub cast: Option<String>,
+    pub cast: Option<Text>,
     /// Scenario files by name.
-    pub scenarios: BTreeMap<String, String>,
+    pub scenarios: BTreeMap<String, Text>,
     /// Their records, by the scenario's name.
-    pub records: BTreeMap<String, String>,
+    pub records: BTreeMap<String, Text>,
 }
 
 /// All sources: the shipped ones, with a folder laid over them.
@@ -33,7 +37,7 @@ pub struct Sources {
     /// Workflows by name.
     pub workflows: BTreeMap<String, Source>,
     /// Calendars by name.
-    pub calendars: BTreeMap<String, String>,
+    pub calendars: BTreeMap<String, Text>,
 }
 
 /// What is wrong with the sources, as sentences that name file, line and key.
@@ -74,7 +78,7 @@ impl Sources {
     fn source(&mut self, name: &str) -> &mut Source {
         self.workflows.entry(name.to_owned()).or_insert_with(|| Source {
             name: name.to_owned(),
-            workflow: String::new(),
+            workflow: Text::default(),
             cast: None,
             scenarios: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -116,7 +120,7 @@ impl Sources {
     /// Every mistake, or that there is none of this name.
     pub fn calendar(&self, name: &str) -> Result<Calendar, Mistakes> {
         let known: Vec<&str> = self.calendars.keys().map(String::as_str).collect();
-        Calendar::assemble(name, |wanted| self.calendars.get(wanted).map(String::as_str), &known)
+        Calendar::assemble(name, |wanted| self.calendars.get(wanted).map(AsRef::as_ref), &known)
     }
 }
 
@@ -174,17 +178,17 @@ fn stem(file: &str) -> String {
 }
 
 /// Whether a shipped file is the record of a play that goes otherwise with the files of a folder.
-fn outdated(path: &str, own: &BTreeMap<String, String>) -> bool {
+fn outdated(path: &str, own: &BTreeMap<String, Text>) -> bool {
     let [name, "records", file] = path.split('/').collect::<Vec<_>>()[..] else { return false };
     let scenario = format!("{name}/scenarios/{}.yaml", stem(file));
     let rests_on = |own: &String| own.starts_with("calendars/") || *own == format!("{name}/workflow.yaml") || *own == format!("{name}/cast.yaml");
     own.keys().any(|path| rests_on(path) || *path == scenario)
 }
 
-fn collect(dir: &Dir<'_>, out: &mut BTreeMap<String, String>) {
+fn collect(dir: &'static Dir<'static>, out: &mut BTreeMap<String, Text>) {
     for file in dir.files() {
         if let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) {
-            out.insert(path.to_owned(), text.to_owned());
+            out.insert(path.to_owned(), Cow::Borrowed(text));
         }
     }
     for inner in dir.dirs() {
@@ -195,7 +199,7 @@ fn collect(dir: &Dir<'_>, out: &mut BTreeMap<String, String>) {
 /// Folders below the override folder are read this deep.
 const MAX_DEPTH: usize = 3;
 
-fn walk(root: &Path, folder: &Path, out: &mut BTreeMap<String, String>, depth: usize) -> Result<(), Mistakes> {
+fn walk(root: &Path, folder: &Path, out: &mut BTreeMap<String, Text>, depth: usize) -> Result<(), Mistakes> {
     let failed = |path: &Path, error: std::io::Error| vec![format!("{}: {error}", path.display())];
     for entry in std::fs::read_dir(folder).map_err(|e| failed(folder, e))? {
         let path = entry.map_err(|e| failed(folder, e))?.path();
@@ -207,7 +211,7 @@ fn walk(root: &Path, folder: &Path, out: &mut BTreeMap<String, String>, depth: u
             && let Some(relative) = path.strip_prefix(root).ok().and_then(|p| p.to_str())
         {
             let text = std::fs::read_to_string(&path).map_err(|e| failed(&path, e))?;
-            out.insert(relative.replace('\\', "/"), text);
+            out.insert(relative.replace('\\', "/"), Cow::Owned(text));
         }
     }
     Ok(())
@@ -247,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_record_goes_when_what_it_rests_on_is_replaced() {
-        let own = |path: &str| BTreeMap::from([(path.to_owned(), String::new())]);
+        let own = |path: &str| BTreeMap::from([(path.to_owned(), Text::default())]);
         for path in ["w/workflow.yaml", "w/cast.yaml", "w/scenarios/a.yaml", "calendars/china.yaml"] {
             assert!(outdated("w/records/a.txt", &own(path)), "{path}");
         }

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::cover::Cover;
 use crate::documents;
-use crate::mail::{Post, Sender};
+use crate::mail::{Mailbox, Post, Sender};
 use crate::package::{PrivateKey, PublicKey};
 use crate::ready::Pulse;
 use crate::shipped::Sources;
@@ -38,6 +38,8 @@ pub struct Parts {
     pub documents: documents::Templates,
     /// Where letters go.
     pub post: Post,
+    /// Where answers of mail servers are fetched, if anywhere.
+    pub mailbox: Option<Mailbox>,
     /// Signs packages.
     pub key: PrivateKey,
     /// The settings.
@@ -172,7 +174,7 @@ impl App {
             None => documents::Templates::embedded(),
         };
         std::fs::create_dir_all(&config.data_dir).map_err(file(&config.data_dir.display().to_string()))?;
-        let post = post(&config)?;
+        let (post, mailbox) = (post(&config)?, mailbox(&config)?);
         let store = Store::connect(&config.database()).await?;
         crate::backup::guard(&store, &config).await?;
         let key = signing_key(&config)?;
@@ -189,6 +191,7 @@ impl App {
             templates,
             documents,
             post,
+            mailbox,
             key,
             config,
             sources,
@@ -268,6 +271,15 @@ pub fn post(config: &Config) -> Result<Post, StartError> {
     let sender = Sender { name, address: config.mail_from.clone(), domain };
     let url = config.smtp_url.clone().unwrap_or_else(|| format!("folder:{}", config.data_dir.display()));
     Post::from_url(&url, sender).map_err(|error| StartError::File { what: "setting smtp_url or mail_from".to_owned(), problem: error.to_string() })
+}
+
+/// The mailbox of the settings, if they name one.
+///
+/// # Errors
+/// When the setting cannot be used.
+pub fn mailbox(config: &Config) -> Result<Option<Mailbox>, StartError> {
+    let failed = |error: crate::mail::ConfigError| StartError::File { what: "setting bounce_mailbox".to_owned(), problem: error.to_string() };
+    config.bounce_mailbox.as_deref().map(Mailbox::from_url).transpose().map_err(failed)
 }
 
 async fn sandbox(store: &Store, mode: Mode, config: &Config) -> Result<bool, StartError> {

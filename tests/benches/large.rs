@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p heyi-tests --bench large`. The cases are rows as lists see them; a case that waits is no more than that.
 
+use heyi_api::config::Config;
+use heyi_api::state::{App, Mode};
 use heyi_engine::case::Account;
 use heyi_engine::ids::AccountId;
 use heyi_engine::store::Store;
@@ -83,6 +85,12 @@ fn worklist(rt: &Runtime, name: &str, url: &str) {
     );
 }
 
+/// The log over all cases takes up what it has not seen, as a server does in its first hour.
+async fn logged(folder: &std::path::Path) {
+    let app = App::open(Config { data_dir: folder.to_owned(), ..Config::default() }, Mode::Sandbox).await.expect("it opens");
+    heyi_api::proofs::take(&app).await.expect("a checkpoint");
+}
+
 fn idle(folder: &std::path::Path) {
     let begin = Instant::now();
     let server = Serving::sandbox(folder, |serve| serve);
@@ -115,6 +123,7 @@ fn main() {
     let url = format!("sqlite:{}", folder.path().join("heyi.db").display());
     rt.block_on(async { Store::connect(&url).await.expect("good").put_account(&account, &Token::generate()).await }).expect("an account is kept");
     worklist(&rt, "SQLite", &url);
+    rt.block_on(logged(folder.path()));
     idle(folder.path());
     match Cluster::start("a million cases on PostgreSQL") {
         Some(cluster) => worklist(&rt, "PostgreSQL", &cluster.fresh()),

@@ -9,7 +9,7 @@ use heyi_engine::case::refusal::Refusals;
 use heyi_engine::case::{Account, Case, Outside};
 use heyi_engine::ids::CaseId;
 use heyi_engine::scenario::{Door, Played, Player, Request as Step, Scenario};
-use heyi_engine::submit::{Request, SubmitError};
+use heyi_engine::submit::{Committed, Engine, Request, SubmitError};
 use std::collections::BTreeSet;
 use std::path::Path;
 use tokio::runtime::Handle;
@@ -36,30 +36,44 @@ impl Door for Entrance<'_> {
             expected: None,
             file: step.file,
         };
-        let answer = block_in_place(|| {
-            Handle::current().block_on(async {
-                let committed = app.submit("act", request).await?;
-                let (_, rules) = app.engine.read(committed.loaded.case.id.ok_or(SubmitError::NoCase)?).await?;
-                Ok::<_, SubmitError>((committed, rules))
-            })
-        });
-        match answer {
-            Ok((committed, rules)) => {
-                let case = committed.loaded.case.clone();
-                let now = consequences(rules.rules(), &case, &[], &self.accounts);
-                Ok(Ok(Played { case, events: committed.events, notices: committed.notices, deadlines: now.deadlines, work: now.work }))
-            }
-            Err(SubmitError::Refused(refusals)) => Ok(Err(refusals)),
-            Err(error) => Err(error),
-        }
+        block_in_place(|| Handle::current().block_on(async { played(&app.engine, &self.accounts, app.submit("act", request).await).await }))
     }
 
     fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, SubmitError> {
-        let id = case.id.ok_or(SubmitError::NoCase)?;
-        let (_, rules) = block_in_place(|| Handle::current().block_on(self.app.app.engine.read(id)))?;
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true, log: &[] };
-        Ok(allowed(rules.rules(), case, &outside))
+        block_in_place(|| Handle::current().block_on(permitted(&self.app.app.engine, &self.accounts, case, now, me)))
     }
+}
+
+/// An answer of the one door, as a play looks at it.
+///
+/// # Errors
+/// When the door failed; a refusal is an answer.
+pub async fn played(engine: &Engine, accounts: &[Account], answer: Result<Committed, SubmitError>) -> Result<Result<Played, Refusals>, SubmitError> {
+    let committed = match answer {
+        Ok(committed) => committed,
+        Err(SubmitError::Refused(refusals)) => return Ok(Err(refusals)),
+        Err(error) => return Err(error),
+    };
+    let case = committed.loaded.case.clone();
+    let (_, rules) = engine.read(case.id.ok_or(SubmitError::NoCase)?).await?;
+    let now = consequences(rules.rules(), &case, &[], accounts);
+    Ok(Ok(Played { case, events: committed.events, notices: committed.notices, deadlines: now.deadlines, work: now.work }))
+}
+
+/// What somebody may do in a case, as a play asks it.
+///
+/// # Errors
+/// When the case cannot be read.
+pub async fn permitted(
+    engine: &Engine,
+    accounts: &[Account],
+    case: &Case,
+    now: DateTime<FixedOffset>,
+    me: &Account,
+) -> Result<BTreeSet<String>, SubmitError> {
+    let (_, rules) = engine.read(case.id.ok_or(SubmitError::NoCase)?).await?;
+    let outside = Outside { now, seed: [0; 32], me, accounts, printable: &|_| true, log: &[] };
+    Ok(allowed(rules.rules(), case, &outside))
 }
 
 /// Plays a shipped scenario of the committee's own procedure, to its end or up to the first step that does `until`.

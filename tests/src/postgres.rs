@@ -66,7 +66,7 @@ impl Cluster {
 
     fn run(&self, name: &str, args: &[&str]) {
         let ended = self.program(name).args(args).status();
-        assert!(ended.is_ok_and(|s| s.success()), "{name} failed:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+        assert!(ended.is_ok_and(|s| s.success()), "{name} failed:\n{}", self.log());
     }
 
     /// Ends the server at once, as a crash would; what it acknowledged stays.
@@ -93,6 +93,12 @@ impl Cluster {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What the server has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
     }
 
     /// Another server that follows this one; from now on a commit here waits until it is safe there too.

@@ -46,7 +46,7 @@ pub fn heyi() -> &'static Path {
             }
         }
         let built = cargo
-            .args(["build", "--quiet", "-p", "heyi", "--profile", profile, "--target-dir"])
+            .args(["build", "--quiet", "-p", "heyi", "-p", "heyi-tests", "--bin", "heyi", "--profile", profile, "--target-dir"])
             .arg(target)
             .arg("--manifest-path")
             .arg(manifest)
@@ -340,5 +340,12 @@ impl Dice {
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % end
+    }
+    /// The place of one among so many.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn among(&mut self, many: usize) -> usize {
+        usize::try_from(self.below(many as u64)).expect("it is below a usize")
     }
 }

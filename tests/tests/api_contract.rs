@@ -2,6 +2,7 @@
 //! description that is true.
 
 use heyi_api::server::Limits;
+use heyi_engine::store::accounts::Token;
 use heyi_tests::app::TestApp;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
@@ -219,6 +220,40 @@ async fn a_refusal_explains_itself_in_the_askers_language() {
     assert!(text(&rule["law"]).contains("调解法 25") && text(&rule["refusals"][0]["text"]).contains("must hold"), "{rule}");
     let somebody_else = app.post("court", &path, &json!({})).await.problem(409, "refused");
     assert_eq!(somebody_else["refusals"][0]["code"], "role");
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_minimal_for_those_who_wish_it() {
+    let app = TestApp::start().await;
+    let path = format!("/api/v1/cases/{}/actions/case.record", app.open().await);
+    let record = |prefer: &'static str| {
+        let request = app.request(Method::POST, Some("director"), &path).header("prefer", prefer);
+        app.send(request.json(&json!({"input": {"summary": "x"}})))
+    };
+    let whole = record("respond-async").await;
+    assert_eq!(whole.header("preference-applied"), "");
+    let whole = whole.expect(200);
+    assert!(whole["actions"].as_array().is_some_and(|all| !all.is_empty()));
+    let minimal = record("respond-async, Return=Minimal").await;
+    assert_eq!(minimal.header("preference-applied"), "return=minimal");
+    let minimal = minimal.expect(200);
+    assert_eq!((minimal.get("actions"), &minimal["version"]), (None, &json!(whole["version"].as_u64().unwrap_or_default() + 1)));
+    app.stop().await;
+}
+
+/// A token that was replaced, on whichever server, opens nothing a second later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_was_replaced_is_soon_refused() {
+    let app = TestApp::start().await;
+    app.get("clerk", "/api/v1/cases").await.expect(200);
+    let accounts = app.app.engine.store().accounts().await.expect("accounts");
+    let clerk = accounts.into_iter().find(|a| a.role == "clerk").expect("a clerk");
+    let new = Token::generate();
+    app.app.engine.store().put_account(&clerk, &new).await.expect("it is kept");
+    app.get(new.reveal(), "/api/v1/cases").await.expect(200);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    app.get("clerk", "/api/v1/cases").await.problem(401, "unauthenticated");
     app.stop().await;
 }
 

@@ -388,6 +388,26 @@ async fn to_postgresql_and_back_every_row_is_the_same() {
     assert!(full.stderr.contains("not empty"), "{}", full.stderr);
 }
 
+/// A county that grew moves into tables that are spread by case; every row is the same, and the way back leads home.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_may_spread_the_cases_over_partitions() {
+    let Some(cluster) = Cluster::start("moving into partitions") else { return };
+    let data = copied("parts");
+    let folder = scratch("parts-files");
+    let province = cluster.fresh();
+    let spread = |to: &str, parts: &str| Ran::of(command(["move", "--json", "--parts", parts, "--to", to, "--data"]).arg(&data));
+    assert!(spread("sqlite:/nowhere.db", "8").ended(2).stderr.contains("only PostgreSQL"));
+    assert!(spread(&province, "1").ended(2).stderr.contains("--parts"));
+    let there = sums(&json_of(&spread(&province, "8").ended(0)));
+    let store = Store::connect(&province).await.expect("a database");
+    assert_eq!(store.parts().await.expect("it is counted"), 8);
+    let filled = "SELECT 1 / (count(*) - 1) FROM (SELECT DISTINCT tableoid FROM event) parts";
+    run_sql(&province, filled).await.expect("more than one part holds events");
+    let back = format!("sqlite:{}", folder.join("back.db").display());
+    let home = sums(&json_of(&moved(&data, Some(&province), &back).ended(0)));
+    assert_eq!(there.keys().filter(|t| there[*t] != home[*t]).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_moves_under_a_running_server() {
     let data = copied("running");

@@ -390,7 +390,7 @@ fn write_files(config: &Config, reader: &mut Reader, keys: Option<&Keys>, files:
 ///
 /// # Errors
 /// Why not; then the old database is as it was, and goes on.
-pub async fn move_to(config: &Config, to: &str, now: DateTime<Utc>, progress: &dyn Progress) -> Result<Moved, BackupError> {
+pub async fn move_to(config: &Config, to: &str, parts: Option<u32>, now: DateTime<Utc>, progress: &dyn Progress) -> Result<Moved, BackupError> {
     let from = existing(config).await?;
     let place = place_of(to);
     let old = from.snapshot().await?;
@@ -405,6 +405,9 @@ pub async fn move_to(config: &Config, to: &str, now: DateTime<Utc>, progress: &d
     let _nobody_serves = running::nobody_serves(&config.data_dir)?;
     let target = Store::connect_as_is(to).await?;
     target.prepare(&migrations).await?;
+    if let Some(parts) = parts {
+        spread(&target, parts).await?;
+    }
 
     let source = from.hold().await?;
     // A training room's clock may stand elsewhere.
@@ -435,6 +438,15 @@ pub async fn move_to(config: &Config, to: &str, now: DateTime<Utc>, progress: &d
             source.give_up().await?;
             Err(error)
         }
+    }
+}
+
+/// Spreads the tables of an empty database, unless an attempt before this one did.
+async fn spread(target: &Store, parts: u32) -> Result<(), BackupError> {
+    match target.parts().await? {
+        0 => Ok(target.spread(parts).await?),
+        found if found == parts => Ok(()),
+        found => Err(BackupError::Unfit(format!("the other database is spread over {found} partitions already; take a fresh one"))),
     }
 }
 

@@ -62,12 +62,15 @@ pub struct Restore {
 /// Carry an installation into another database. Files and keys stay in the data folder.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  heyi move --to postgres://heyi@db.example/heyi --data /srv/heyi\n  heyi move --to sqlite:/srv/heyi/new.db --data /srv/heyi\n\nStop `heyi serve` first. The other database must be empty. Afterwards the old one refuses every change and names the new one."
+    after_help = "Examples:\n  heyi move --to postgres://heyi@db.example/heyi --data /srv/heyi\n  heyi move --to postgres://heyi@db.example/heyi --parts 8 --data /srv/heyi\n  heyi move --to sqlite:/srv/heyi/new.db --data /srv/heyi\n\nStop `heyi serve` first. The other database must be empty. Afterwards the old one refuses every change and names the new one."
 )]
 pub struct Move {
     /// The other database: `postgres://…` or `sqlite:PATH`.
     #[arg(long, value_name = "URL", env = "HEYI_MOVE_TO", hide_env_values = true)]
     to: String,
+    /// Spread the tables of cases over so many hash partitions, each case in one of them. On PostgreSQL; see docs/scale.md.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(2..=1024))]
+    parts: Option<u32>,
     #[command(flatten)]
     telling: Telling,
     #[command(flatten)]
@@ -211,9 +214,12 @@ impl Move {
         if !["postgres://", "postgresql://", "sqlite:"].iter().any(|scheme| self.to.starts_with(scheme)) {
             return Err(Failure::usage("--to: write postgres://user@host/database or sqlite:PATH"));
         }
+        if self.parts.is_some() && self.to.starts_with("sqlite:") {
+            return Err(Failure::usage("--parts: only PostgreSQL has partitions"));
+        }
         let config = self.place.read(None)?;
         let progress = self.telling.progress();
-        let done = carry::move_to(&config, &self.to, MovableClock::default().now(), &*progress).await;
+        let done = carry::move_to(&config, &self.to, self.parts, MovableClock::default().now(), &*progress).await;
         drop(progress);
         let done = done?;
         self.telling.tell(&done, || {

@@ -2,6 +2,7 @@
 
 use super::{Failure, Outcome, Place};
 use crate::state::{App, Mode};
+use crate::telemetry::Spans;
 use crate::{logs, sandbox, server};
 use clap::Args;
 use std::net::SocketAddr;
@@ -26,7 +27,8 @@ impl Serve {
     /// Runs it until SIGTERM or Ctrl-C.
     pub(super) async fn run(self) -> Outcome {
         let config = self.place.read(self.listen)?;
-        logs::start(config.log_format);
+        let spans = config.otlp_endpoint.as_deref().map(Spans::to).transpose().map_err(|e| Failure::usage(e.to_string()))?;
+        logs::start(config.log_format, spans.as_ref());
         let app = App::open(config, if self.sandbox { Mode::Sandbox } else { Mode::Real }).await?;
         let _running = crate::backup::running::serving(&app.config.data_dir)?;
         if self.sandbox {
@@ -50,6 +52,9 @@ impl Serve {
             }
         };
         server::run(app, listener, stop).await?;
+        if let Some(spans) = spans {
+            spans.end().await;
+        }
         Ok(())
     }
 }

@@ -21,7 +21,12 @@ pub(super) struct Fonts {
     book: LazyHash<FontBook>,
     /// The faces that may show a value of a case. The subset heading face may not.
     for_values: Vec<Font>,
+    /// A bit for each character of the basic plane that those faces show: every character of every text is asked about.
+    shown: Vec<u64>,
 }
+
+/// Characters of the basic plane.
+const BASIC: u32 = 0x1_0000;
 
 impl Fonts {
     /// The two faces in the binary, parsed once.
@@ -41,7 +46,10 @@ impl Fonts {
         for face in &faces {
             book.push(face.info().clone());
         }
-        Self { faces, book: LazyHash::new(book), for_values }
+        let shows = |c: u32| for_values.iter().any(|face| face.info().coverage.contains(c));
+        let word = |from: u32| (0..64).fold(0, |word, bit| word | u64::from(shows(from + bit)) << bit);
+        let shown = (0..BASIC).step_by(64).map(word).collect();
+        Self { faces, book: LazyHash::new(book), for_values, shown }
     }
 
     pub(super) fn book(&self) -> &LazyHash<FontBook> {
@@ -58,7 +66,11 @@ impl Fonts {
     }
 
     fn shows(&self, c: char) -> bool {
-        self.for_values.iter().any(|face| face.info().coverage.contains(c as u32))
+        let c = c as u32;
+        match self.shown.get(c as usize / 64) {
+            Some(word) => word >> (c % 64) & 1 == 1,
+            None => self.for_values.iter().any(|face| face.info().coverage.contains(c)),
+        }
     }
 
     /// Whether every character of every text can be printed as it is. A character that would show as nothing, change

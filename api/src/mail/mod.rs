@@ -1,8 +1,8 @@
 //! Mails: one finished notice in, one delivered message out.
 //!
 //! What lives here: building the message (encodings, Message-ID, invitation), the two posts (a folder of `.eml` files,
-//! and SMTP over a small pool of connections), telling a failure that may pass from one that will not, and reading
-//! what a mail server reports about a letter (`bounce`).
+//! and SMTP over a small pool of connections), telling a failure that may pass from one that will not, reading
+//! what a mail server reports about a letter (`bounce`), and fetching such reports from a mailbox (`mailbox`).
 //!
 //! What does not: the words (`templates`), the queue with its leases and retries (the mail worker), and when anybody is
 //! told anything (the workflow). No error or log text here carries a recipient's name or address.
@@ -10,6 +10,7 @@
 mod bounce;
 mod folder;
 mod invitation;
+mod mailbox;
 mod message;
 mod smtp;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use chrono::{DateTime, FixedOffset, Utc};
 
 pub use bounce::{Fate, HEAD_MAX_BYTES as REPORT_HEAD_MAX_BYTES, Report, read as read_report};
 pub use folder::FolderPost;
+pub use mailbox::{Mailbox, MailboxError};
 pub use message::{MailError, message};
 pub use smtp::SmtpPost;
 pub use url::ConfigError;

@@ -1,12 +1,13 @@
-//! The one setting that says where mails go. Read here, so that no other place ever holds the password as text.
-//! Its errors name the part that is wrong and never repeat it: any part may be a mistyped password.
+//! The settings that say where mails go and where answers of mail servers are fetched. Read here, so that no other place
+//! ever holds a password as text. Errors name the part that is wrong and never repeat it: any part may be a mistyped password.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
 
 use super::MailError;
+use super::mailbox;
 use super::smtp::{Security, Server};
 
 /// Why the setting cannot be used.
@@ -15,6 +16,9 @@ pub enum ConfigError {
     /// Not one of the forms.
     #[error("the mail setting must begin with smtp://, smtp+starttls://, smtps:// or folder:")]
     Scheme,
+    /// Not one of the forms of a mailbox.
+    #[error("the mailbox setting must be imaps://USER:PASSWORD@HOST/FOLDER or imap+starttls://USER:PASSWORD@HOST/FOLDER")]
+    Mailbox,
     /// A part that cannot be read.
     #[error("the {0} in the mail setting cannot be read; {1}")]
     Part(&'static str, &'static str),
@@ -52,18 +56,14 @@ pub(super) fn parse(url: &str) -> Result<Target, ConfigError> {
         "smtps" => (Security::Tls, 465),
         _ => return Err(ConfigError::Scheme),
     };
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (user, place) = match rest.rsplit_once('@') {
-        Some((user, place)) => (Some(user), place),
-        None => (None, rest),
-    };
-    let (host, port) = host_and_port(place, usual_port)?;
-    let credentials = user.map(credentials).transpose()?;
+    let Place { host, port, login, folder, authority } = place(rest, usual_port)?;
+    if folder.is_some() {
+        return Err(ConfigError::Part("part after the host", "nothing follows it but ?ca=FILE"));
+    }
+    let credentials = login.map(|(user, password)| Credentials::new(user, password));
     if credentials.is_some() && security == Security::None {
         return Err(ConfigError::PasswordInTheClear);
     }
-    let authority = authority(query)?;
     let tls = match (security, authority) {
         (Security::None, None) => None,
         (Security::None, Some(_)) => {
@@ -72,6 +72,44 @@ pub(super) fn parse(url: &str) -> Result<Target, ConfigError> {
         (_, authority) => Some(tls(&host, authority)?),
     };
     Ok(Target::Server(Server { security, host, port, credentials, tls }))
+}
+
+/// Reads the setting of a mailbox; a certificate file is read too.
+pub(super) fn parse_mailbox(url: &str) -> Result<mailbox::Server, ConfigError> {
+    let (scheme, rest) = url.split_once("://").ok_or(ConfigError::Mailbox)?;
+    let (security, usual_port) = match scheme {
+        "imap+starttls" => (Security::StartTls, 143),
+        "imaps" => (Security::Tls, 993),
+        _ => return Err(ConfigError::Mailbox),
+    };
+    let Place { host, port, login, folder, authority } = place(rest, usual_port)?;
+    let (user, password) = login.ok_or(ConfigError::Mailbox)?;
+    let authority = authority.map(|path| pem(&path)).transpose()?;
+    let tls = mailbox::tls(&host, authority.as_deref()).ok_or_else(|| ConfigError::Authority(UNUSABLE.to_owned()))?;
+    Ok(mailbox::Server { security, host, port, user, password, folder: folder.unwrap_or_else(|| "INBOX".to_owned()), tls })
+}
+
+/// What follows `://`.
+struct Place {
+    host: String,
+    port: u16,
+    login: Option<(String, String)>,
+    folder: Option<String>,
+    authority: Option<PathBuf>,
+}
+
+fn place(rest: &str, usual_port: u16) -> Result<Place, ConfigError> {
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (login, place) = match rest.rsplit_once('@') {
+        Some((login, place)) => (Some(login), place),
+        None => (None, rest),
+    };
+    let (place, folder) = place.split_once('/').unwrap_or((place, ""));
+    let (host, port) = host_and_port(place, usual_port)?;
+    let wrong = ConfigError::Part("folder", "percent-encode what is neither letter nor digit");
+    let printable = |name: &String| !name.chars().any(char::is_control);
+    let folder = if folder.is_empty() { None } else { Some(decoded(folder).filter(printable).ok_or(wrong)?) };
+    Ok(Place { host, port, login: login.map(login_of).transpose()?, folder, authority: authority(query)? })
 }
 
 fn host_and_port(place: &str, usual: u16) -> Result<(String, u16), ConfigError> {
@@ -101,11 +139,11 @@ fn host_and_port(place: &str, usual: u16) -> Result<(String, u16), ConfigError> 
     Ok((host.to_owned(), port))
 }
 
-fn credentials(text: &str) -> Result<Credentials, ConfigError> {
+fn login_of(text: &str) -> Result<(String, String), ConfigError> {
     let wrong = ConfigError::Part("user and password", "write USER:PASSWORD, percent-encoded");
     let (user, password) = text.split_once(':').ok_or(wrong.clone())?;
     match (decoded(user), decoded(password)) {
-        (Some(user), Some(password)) if !user.is_empty() => Ok(Credentials::new(user, password)),
+        (Some(user), Some(password)) if !user.is_empty() => Ok((user, password)),
         _ => Err(wrong),
     }
 }
@@ -127,16 +165,21 @@ fn authority(query: &str) -> Result<Option<PathBuf>, ConfigError> {
 fn tls(host: &str, authority: Option<PathBuf>) -> Result<TlsParameters, ConfigError> {
     let mut builder = TlsParameters::builder(host.to_owned());
     if let Some(path) = authority {
-        let failed = |what: String| ConfigError::Authority(what);
-        let pem = std::fs::read(path).map_err(|e| failed(format!("cannot be read: {}", e.kind())))?;
-        // A PEM file without any certificate would be taken, and then trust nobody.
-        let holds_one = pem.windows(11).any(|w| w == b"CERTIFICATE");
-        let certificate = Certificate::from_pem(&pem).ok().filter(|_| holds_one);
-        let certificate = certificate.ok_or_else(|| failed("holds no certificate in PEM".to_owned()))?;
+        let certificate = Certificate::from_pem(&pem(&path)?).map_err(|_| ConfigError::Authority(NO_CERTIFICATE.to_owned()))?;
         // Who names an authority means this one and no other.
         builder = builder.certificate_store(CertificateStore::None).add_root_certificate(certificate);
     }
-    builder.build().map_err(|_| ConfigError::Authority("holds a certificate that cannot be used".to_owned()))
+    builder.build().map_err(|_| ConfigError::Authority(UNUSABLE.to_owned()))
+}
+
+const NO_CERTIFICATE: &str = "holds no certificate in PEM";
+const UNUSABLE: &str = "holds a certificate that cannot be used";
+
+/// The file of a private authority. One without any certificate would be taken, and then trust nobody.
+fn pem(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    let pem = std::fs::read(path).map_err(|e| ConfigError::Authority(format!("cannot be read: {}", e.kind())))?;
+    let holds_one = pem.windows(11).any(|w| w == b"CERTIFICATE");
+    if holds_one { Ok(pem) } else { Err(ConfigError::Authority(NO_CERTIFICATE.to_owned())) }
 }
 
 /// Percent-decoding; nothing for a broken escape or what is no UTF-8.

@@ -2,13 +2,14 @@
 
 use super::Api;
 use super::json::{Body, Fields, Strict, parsed};
-use super::query::Steering;
-use super::seen::Seen;
-use super::views::{ActionView, EventView, RefusalView, actions, versioned};
+use super::query::{MINIMAL, Steering};
+use super::seen::{Acting, Seen};
+use super::views::{ActionView, EventView, RefusalView, actions, next_actions, versioned};
 use crate::error::{Problem, ProblemCode, ProblemDocument};
 use crate::state::engine_account;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::HeaderValue;
 use axum::response::Response;
 use heyi_engine::case::decide::Command;
 use heyi_engine::case::refusal::{Code, Refusal, Refusals};
@@ -104,8 +105,9 @@ pub struct ActedView {
     pub stage: String,
     /// What happened.
     pub events: Vec<EventView>,
-    /// What the asker can do next.
-    pub actions: Vec<ActionView>,
+    /// What the asker can do next; left out when the answer was to be minimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub actions: Option<Vec<ActionView>>,
 }
 
 /// Take a step.
@@ -115,6 +117,7 @@ pub struct ActedView {
         ("action" = String, Path, description = "As `actions` names it: `mediation.accept`, `case.record`, `agreement.assent`"),
         ("Idempotency-Key" = Option<String>, Header, description = "The same key again answers with the same events, and nothing happens twice"),
         ("If-Match" = Option<String>, Header, description = "The version that the asker saw"),
+        ("Prefer" = Option<String>, Header, description = "`return=minimal`: without what is possible next, which is most of the answer"),
     ),
     responses(
         (status = 200, body = ActedView, headers(("ETag" = String))),
@@ -125,12 +128,12 @@ pub struct ActedView {
     ))]
 pub async fn act(
     State(api): State<Api>,
-    seen: Seen,
+    Acting(seen): Acting,
     Path(ids): Path<(String, String)>,
     steering: Steering,
     Strict(body): Strict<ActBody>,
 ) -> Result<Response, Problem> {
-    let (_, action) = ids;
+    let ((_, action), minimal) = (ids, steering.minimal);
     match action.as_str() {
         "case.file" => return Err(Problem::new(ProblemCode::Upload).detail("name", format!("/api/v1/cases/{}/files", seen.id))),
         "case.open" => return Err(Problem::new(ProblemCode::Opening).detail("name", "/api/v1/cases")),
@@ -139,7 +142,7 @@ pub async fn act(
     let ActBody { proceeding, input, for_, evidence, effective_on } = body;
     let command = Command { action, proceeding, input, for_, evidence, effective_on };
     let committed = submit(&api, &seen, steering, command, None).await?;
-    let (_, actions) = actions(&api, &seen).await?;
+    let actions = if minimal { None } else { Some(next_actions(&api, &seen, &committed.loaded).await?) };
     let row = &committed.loaded.row;
     let view = ActedView {
         id: seen.id,
@@ -149,7 +152,11 @@ pub async fn act(
         events: committed.events.iter().map(|e| EventView::of(e, None)).collect(),
         actions,
     };
-    Ok(versioned(view.version, Json(view)))
+    let mut response = versioned(view.version, Json(view));
+    if minimal {
+        response.headers_mut().insert("preference-applied", HeaderValue::from_static(MINIMAL));
+    }
+    Ok(response)
 }
 
 /// Goes through the one door, and turns a refusal into a problem in the asker's words.

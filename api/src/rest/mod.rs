@@ -26,18 +26,20 @@ mod work;
 mod workflows;
 
 use crate::auth;
-use crate::error::{Language, Problem, ProblemCode, RequestId, face};
+use crate::error::{Asked, Language, Problem, ProblemCode, RequestId};
 use crate::measure;
 use crate::server::Limits;
 use crate::state::App;
+use crate::telemetry;
 use crate::words::Words;
 use axum::Router;
-use axum::extract::{FromRef, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use heyi_engine::store::seal::random;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 use tracing::Instrument as _;
@@ -53,23 +55,29 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest number of a request that is taken from outside.
 const REQUEST_ID_MAX: usize = 64;
 
-/// What handlers work with.
+/// What handlers work with, cheap to clone: each layer and each handler has one of its own.
 #[derive(Clone)]
-pub struct Api {
+pub struct Api(Arc<Parts>);
+
+impl std::ops::Deref for Api {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+/// What [`Api`] is made of.
+pub struct Parts {
     /// The application.
     pub app: App,
     /// Texts of refusals and problems.
     pub words: Arc<Words>,
     /// Limits of size and time.
     pub limits: Limits,
+    /// Who showed a token a moment ago.
+    pub known: auth::Known,
     /// `/openapi.json`
     openapi: Arc<[u8]>,
-}
-
-impl FromRef<Api> for Arc<Words> {
-    fn from_ref(api: &Api) -> Self {
-        api.words.clone()
-    }
 }
 
 fn v1() -> OpenApiRouter<Api> {
@@ -115,7 +123,7 @@ pub fn openapi() -> OpenApi {
 /// The whole application with the limits and words that it was made for.
 pub fn router(app: App, words: Arc<Words>, limits: Limits) -> Router {
     let openapi = serde_json::to_vec(&openapi()).unwrap_or_default().into();
-    let api = Api { app, words, limits, openapi };
+    let api = Api(Arc::new(Parts { app, words, limits, known: auth::Known::default(), openapi }));
     let (v1, _) = v1().split_for_parts();
     let v1 = v1.fallback(nothing).method_not_allowed_fallback(wrong_method).layer(from_fn_with_state(api.clone(), auth::authenticate));
     let (root, _) = root().split_for_parts();
@@ -123,9 +131,7 @@ pub fn router(app: App, words: Arc<Words>, limits: Limits) -> Router {
         .merge(SwaggerUi::new("/docs").config(Config::from("/openapi.json")))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(api.clone(), own_task))
-        .layer(from_fn_with_state(api.clone(), face))
-        .layer(from_fn(observe))
+        .layer(from_fn_with_state(api.clone(), observe))
         .with_state(api)
 }
 
@@ -148,7 +154,7 @@ async fn wrong_method() -> Problem {
 }
 
 /// Runs the handler in its own task, and answers in time whatever becomes of it.
-async fn own_task(State(api): State<Api>, request: Request, next: Next) -> Response {
+async fn own_task(api: &Api, request: Request, next: Next) -> Response {
     // The task keeps the request's number for its log lines.
     let task = tokio::spawn(next.run(request).in_current_span());
     match tokio::time::timeout(api.limits.handler, task).await {
@@ -159,18 +165,22 @@ async fn own_task(State(api): State<Api>, request: Request, next: Next) -> Respo
 }
 
 /// Numbers the request, counts it, and logs it once: route, not address, as an address may name somebody. Every log
-/// line that is written on its way bears the number.
-async fn observe(mut request: Request, next: Next) -> Response {
+/// line that is written on its way bears the number. One layer with all that lies around every handler, as each costs a request
+/// its own copy of the routes.
+async fn observe(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let id = request_id(request.headers().get(REQUEST_ID));
     let method = request.method().clone();
     let route = request.extensions().get::<MatchedPath>().map_or_else(|| "(none)".to_owned(), |p| p.as_str().to_owned());
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", request_id = %id);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let span = telemetry::request(&id, &method, &route, request.headers());
+    let asked = Asked::of(&request);
+    let response = own_task(&api, request, next).instrument(span.clone()).await;
+    let mut response = asked.face(&api.words, response);
     let status = response.status().as_u16();
     let took = began.elapsed();
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    telemetry::answered(&span, status);
     span.in_scope(|| tracing::info!(%method, route, status, ms, "request"));
     measure::request(method.as_str(), &route, status, took.as_secs_f64());
     response.extensions_mut().remove::<Language>();
@@ -190,6 +200,9 @@ fn request_id(given: Option<&HeaderValue>) -> String {
     let looks_right = |text: &&str| (1..=REQUEST_ID_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
     match given.and_then(|v| v.to_str().ok()).filter(looks_right) {
         Some(text) => text.to_owned(),
-        None => random::<12>().iter().map(|b| format!("{b:02x}")).collect(),
+        None => random::<12>().iter().fold(String::with_capacity(24), |mut id, byte| {
+            let _ = write!(id, "{byte:02x}");
+            id
+        }),
     }
 }

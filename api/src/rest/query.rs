@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 
 /// The header that makes a repeated command harmless.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The header of wishes about the answer.
+const PREFER: &str = "prefer";
+/// The wish for an answer without what the asker did not ask for.
+pub const MINIMAL: &str = "return=minimal";
 /// The longest idempotency key.
 pub const KEY_MAX_CHARS: usize = 200;
 
@@ -86,6 +90,8 @@ fn known_name(name: &str) -> Option<&str> {
 pub struct Steering {
     /// `Idempotency-Key`
     pub key: Option<String>,
+    /// `Prefer: return=minimal` (RFC 7240): what is possible next is not asked for.
+    pub minimal: bool,
     matches: Option<String>,
 }
 
@@ -100,7 +106,9 @@ impl FromRequestParts<Api> for Steering {
             return Err(wrong());
         }
         let all: Vec<&str> = parts.headers.get_all(IF_MATCH).iter().filter_map(|v| v.to_str().ok()).collect();
-        Ok(Self { key, matches: (!all.is_empty()).then(|| all.join(",")) })
+        let preferences = parts.headers.get_all(PREFER).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+        let minimal = preferences.map(str::trim).any(|preference| preference.eq_ignore_ascii_case(MINIMAL));
+        Ok(Self { key, minimal, matches: (!all.is_empty()).then(|| all.join(",")) })
     }
 }
 

@@ -5,6 +5,7 @@ use crate::auth::{Actor, Eyes};
 use crate::error::{Problem, ProblemCode};
 use crate::words::labels::Labels;
 use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::header::IF_MATCH;
 use axum::http::request::Parts;
 use heyi_engine::ids::CaseId;
 use heyi_engine::store::cases::{Loaded, updated_at};
@@ -30,11 +31,32 @@ impl FromRequestParts<Api> for Seen {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let actor = Actor::from_request_parts(parts, api).await?;
-        let params = RawPathParams::from_request_parts(parts, api).await.map_err(|_| Problem::not_found())?;
-        let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, text)| text.parse::<CaseId>().ok()).ok_or_else(Problem::not_found)?;
+        let (actor, id) = asked(parts, api).await?;
         Self::look(api, actor, id).await
     }
+}
+
+/// A case that the asker may see and means to change. The command will find out whether the case has moved on elsewhere, so what
+/// is in memory will do, unless several versions are asked for.
+pub struct Acting(pub Seen);
+
+impl FromRequestParts<Api> for Acting {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let (actor, id) = asked(parts, api).await?;
+        let versions = parts.headers.get_all(IF_MATCH).iter().map(|tags| tags.as_bytes().split(|b| *b == b',').count()).sum::<usize>();
+        let engine = &api.app.engine;
+        let found = if versions > 1 { engine.read(id).await } else { engine.glance(id).await };
+        Seen::through(api, actor, id, found?).await.map(Self)
+    }
+}
+
+async fn asked(parts: &mut Parts, api: &Api) -> Result<(Actor, CaseId), Problem> {
+    let actor = Actor::from_request_parts(parts, api).await?;
+    let params = RawPathParams::from_request_parts(parts, api).await.map_err(|_| Problem::not_found())?;
+    let id = params.iter().find(|(name, _)| *name == "id").and_then(|(_, text)| text.parse::<CaseId>().ok());
+    Ok((actor, id.ok_or_else(Problem::not_found)?))
 }
 
 impl Seen {
@@ -43,12 +65,15 @@ impl Seen {
     /// # Errors
     /// The same answer whether there is none or the asker may not know of it.
     pub async fn look(api: &Api, actor: Actor, id: CaseId) -> Result<Self, Problem> {
-        let engine = &api.app.engine;
-        let (loaded, rules) = engine.read(id).await?;
+        let found = api.app.engine.read(id).await?;
+        Self::through(api, actor, id, found).await
+    }
+
+    async fn through(api: &Api, actor: Actor, id: CaseId, (loaded, rules): (Arc<Loaded>, CaseRules)) -> Result<Self, Problem> {
         let eyes = Eyes::of(&rules.definition, &actor.account);
         let outside = eyes.as_ref().is_none_or(|e| !e.is_staff());
         let known = eyes.is_some() && sees_all(&actor.account, outside);
-        if !known && !engine.store().may_see(id, &actor.account).await? {
+        if !known && !api.app.engine.store().may_see(id, &actor.account).await? {
             return Err(Problem::not_found());
         }
         // A role that the workflow does not know, and yet a person of the case: least is shown.

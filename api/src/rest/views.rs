@@ -12,6 +12,7 @@ use heyi_engine::case::event::Event;
 use heyi_engine::case::options::ActionOption;
 use heyi_engine::case::refusal::{Code, Refusal};
 use heyi_engine::ids::PersonId;
+use heyi_engine::store::cases::Loaded;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
@@ -115,8 +116,21 @@ impl ActionView {
 /// When the database fails.
 pub async fn actions(api: &Api, seen: &Seen) -> Result<(u64, Vec<ActionView>), Problem> {
     let (version, options) = api.app.engine.options(seen.id, &seen.actor.account, &seen.actor.language).await?;
+    Ok((version, worded(api, seen, options)))
+}
+
+/// What the asker can do in a case that a command has just led to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn next_actions(api: &Api, seen: &Seen, after: &Loaded) -> Result<Vec<ActionView>, Problem> {
+    let options = api.app.engine.options_of(after, &seen.rules, &seen.actor.account, &seen.actor.language).await?;
+    Ok(worded(api, seen, options))
+}
+
+fn worded(api: &Api, seen: &Seen, options: Vec<ActionOption>) -> Vec<ActionView> {
     let labels = seen.labels(api);
-    Ok((version, options.into_iter().map(|option| ActionView::of(labels, &seen.eyes, option)).collect()))
+    options.into_iter().map(|option| ActionView::of(labels, &seen.eyes, option)).collect()
 }
 
 /// An event: what happened, with ids and commitments, never a person's data.

@@ -114,12 +114,15 @@ fn grown(last: Option<&checkpoint::Model>) -> Result<Frontier, LogError> {
     }
 }
 
+/// A case, its version, and the head of its chain there.
+type Head = (String, i64, String);
+
 /// Cases whose version is not in the log yet.
 ///
 /// What is asked is what is missing, not what is recent: a commit that became visible late, or a clock that was moved,
 /// hides nothing.
-async fn unlogged(store: &Store) -> Result<Vec<case::Model>, DbErr> {
-    let mut out: Vec<case::Model> = Vec::new();
+async fn unlogged(store: &Store) -> Result<Vec<Head>, DbErr> {
+    let mut out: Vec<Head> = Vec::new();
     loop {
         let logged = Query::select()
             .expr(Expr::val(1))
@@ -128,10 +131,11 @@ async fn unlogged(store: &Store) -> Result<Vec<case::Model>, DbErr> {
             .and_where(Expr::col((log_leaf::Entity, log_leaf::Column::Version)).equals((case::Entity, case::Column::Version)))
             .to_owned();
         let mut query = case::Entity::find().filter(Expr::exists(logged).not());
-        if let Some(last) = out.last() {
-            query = query.filter(case::Column::Id.gt(&last.id));
+        if let Some((last, ..)) = out.last() {
+            query = query.filter(case::Column::Id.gt(last));
         }
-        let page = query.order_by_asc(case::Column::Id).limit(PAGE).all(store.db()).await?;
+        let head = query.select_only().columns([case::Column::Id, case::Column::Version, case::Column::Head]);
+        let page = head.order_by_asc(case::Column::Id).limit(PAGE).into_tuple().all(store.db()).await?;
         let full = page.len() as u64 == PAGE;
         out.extend(page);
         if !full || out.len() >= MAX_LEAVES {
@@ -155,17 +159,8 @@ pub async fn take(store: &Store, signer: &dyn Signer, now: DateTime<Utc>) -> Res
     if new.is_empty() {
         return Ok(None);
     }
-    let mut leaves = Vec::with_capacity(new.len());
-    for row in &new {
-        let number = i64::try_from(tree.size()).unwrap_or(i64::MAX);
-        tree.append(leaf(&row.id, row.version, &row.head));
-        leaves.push(log_leaf::ActiveModel {
-            number: Set(number),
-            case_id: Set(row.id.clone()),
-            version: Set(row.version),
-            head: Set(row.head.clone()),
-        });
-    }
+    let begin = i64::try_from(tree.size()).unwrap_or(i64::MAX);
+    new.iter().for_each(|(id, version, head)| tree.append(leaf(id, *version, head)));
     let mut signed = Checkpoint {
         format: FORMAT.to_owned(),
         size: tree.size(),
@@ -180,7 +175,9 @@ pub async fn take(store: &Store, signer: &dyn Signer, now: DateTime<Utc>) -> Res
     let row = checkpoint::ActiveModel { size: Set(size), peaks: Set(tree.peaks()), line: Set(signed.line()) };
     let tx = store.begin().await?;
     let written = async {
-        let mut leaves = leaves.into_iter().peekable();
+        let leaf =
+            |(number, (id, version, head))| log_leaf::ActiveModel { number: Set(number), case_id: Set(id), version: Set(version), head: Set(head) };
+        let mut leaves = (begin..).zip(new).map(leaf).peekable();
         while leaves.peek().is_some() {
             let page: Vec<_> = leaves.by_ref().take(usize::try_from(PAGE).unwrap_or(usize::MAX)).collect();
             log_leaf::Entity::insert_many(page).exec_without_returning(&tx).await?;

@@ -4,7 +4,7 @@
 //! each. Tables that belong to no case stay whole.
 
 use super::{Store, StoreError};
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement, TransactionTrait as _};
 
 /// The tables of cases, and the column that names the case.
 pub const BY_CASE: [(&str, &str); 14] = [
@@ -25,6 +25,20 @@ pub const BY_CASE: [(&str, &str); 14] = [
 ];
 
 impl Store {
+    /// Over how many partitions the tables of cases are spread; 0 where they are whole.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn parts(&self) -> Result<u32, StoreError> {
+        if self.db().get_database_backend() != DbBackend::Postgres {
+            return Ok(0);
+        }
+        let counted = "SELECT count(*) AS n FROM pg_inherits WHERE inhparent = to_regclass('case_row')";
+        let row = self.db().query_one_raw(Statement::from_string(DbBackend::Postgres, counted)).await?;
+        let n: i64 = row.map(|row| row.try_get("", "n")).transpose()?.unwrap_or(0);
+        Ok(u32::try_from(n).unwrap_or(u32::MAX))
+    }
+
     /// Spreads the tables of cases over so many hash partitions, with the rows that they hold: one transaction, during which
     /// nobody else may write. On PostgreSQL only.
     ///

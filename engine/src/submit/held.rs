@@ -8,6 +8,7 @@ use crate::store::Store;
 use crate::store::cases::Loaded;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// Folded cases that are held at most.
 const CASES_MAX: usize = 512;
@@ -19,7 +20,11 @@ const KEYS_MAX: usize = 8_192;
 pub(super) struct Accounts {
     pub changes: i64,
     pub all: Arc<Vec<Account>>,
+    read_at: Instant,
 }
+
+/// How long accounts are believed without a look at the database, where nothing is written that rests on them.
+const LATELY: Duration = Duration::from_secs(1);
 
 /// An idempotency key that was used: case, account, key.
 pub(super) type UsedKey = (CaseId, AccountId, String);
@@ -71,11 +76,19 @@ impl Held {
             return Ok(known);
         }
         let (changes, all) = store.accounts_as_of().await?;
-        let read = Accounts { changes, all: Arc::new(all) };
+        let read = Accounts { changes, all: Arc::new(all), read_at: Instant::now() };
         if let Ok(mut accounts) = self.accounts.lock() {
             *accounts = Some(read.clone());
         }
         Ok(read)
+    }
+
+    /// Accounts for what is only shown: as they stood a moment ago.
+    pub async fn accounts_lately(&self, store: &Store) -> Result<Accounts, SubmitError> {
+        if let Ok(mut held) = self.accounts.lock() {
+            held.take_if(|known| known.read_at.elapsed() > LATELY);
+        }
+        self.accounts(store).await
     }
 
     pub async fn number(&self, store: &Store, series: &str, year: i64) -> Result<i64, SubmitError> {

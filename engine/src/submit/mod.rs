@@ -298,9 +298,29 @@ impl Engine {
     /// When there is no such case, or the database fails.
     pub async fn options(&self, id: CaseId, me: &Account, language: &str) -> Result<(u64, Vec<ActionOption>), SubmitError> {
         let (loaded, rules) = self.read(id).await?;
-        let accounts = self.0.store.accounts().await?;
-        let outside = self.outside(&rules.definition, me, &accounts, [0; 32], &[]);
-        Ok((loaded.case.version, options(rules.rules(), &loaded.case, &outside, language)))
+        Ok((loaded.case.version, self.options_of(&loaded, &rules, me, language).await?))
+    }
+
+    /// Everything that somebody could do in a case that was just read or written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn options_of(&self, loaded: &Loaded, rules: &CaseRules, me: &Account, language: &str) -> Result<Vec<ActionOption>, SubmitError> {
+        let accounts = self.0.held.accounts_lately(&self.0.store).await?;
+        let outside = self.outside(&rules.definition, me, &accounts.all, [0; 32], &[]);
+        Ok(options(rules.rules(), &loaded.case, &outside, language))
+    }
+
+    /// A case as this process knows it, for a command: should it have moved on elsewhere, the command finds out. What is not
+    /// held is read.
+    ///
+    /// # Errors
+    /// When there is none, or the database fails.
+    pub async fn glance(&self, id: CaseId) -> Result<(Arc<Loaded>, CaseRules), SubmitError> {
+        match self.0.held.case(id) {
+            Some(loaded) => Ok((loaded.clone(), self.rules_of(&loaded.row).await?)),
+            None => self.read(id).await,
+        }
     }
 
     /// Cases that share every personal text fact with this one: likely the same dispute, opened twice. Offered to a

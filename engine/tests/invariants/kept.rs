@@ -179,7 +179,7 @@ fn lacking(d: &Definition, log: &[Event]) -> Vec<String> {
     out
 }
 
-/// That letters, values and log are chained and sealed is the store's: `engine/src/store/seal.rs` and `engine/tests/story.rs`.
+/// That letters, values and log are chained and sealed is the store's: `engine/src/store/seal.rs` and `tests/tests/story/secrets.rs`.
 #[test]
 fn inv18_a_step_keeps_actor_behalf_basis_evidence_and_version() {
     let by_paper = effective()

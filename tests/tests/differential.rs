@@ -6,10 +6,8 @@
 
 use chrono::{DateTime, FixedOffset, Utc};
 use heyi_engine::calendar::Calendar;
-use heyi_engine::case::consequences::consequences;
-use heyi_engine::case::options::allowed;
 use heyi_engine::case::refusal::Refusals;
-use heyi_engine::case::{Account, Case, Outside, Policy, sha256};
+use heyi_engine::case::{Account, Case, Policy, sha256};
 use heyi_engine::definition::{self, Definition};
 use heyi_engine::ids::CaseId;
 use heyi_engine::library::Library;
@@ -18,7 +16,9 @@ use heyi_engine::store::Store;
 use heyi_engine::store::accounts::Token;
 use heyi_engine::store::seal::SealKey;
 use heyi_engine::submit::{Clock, Committed, Engine, Request, SubmitError};
-use postgres::Cluster;
+use heyi_tests::play::{permitted, played};
+use heyi_tests::postgres::Cluster;
+use heyi_tests::process::Dice;
 use sea_orm::{ConnectionTrait as _, Statement};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -26,17 +26,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::runtime::Runtime;
-
-#[path = "../../tests/src/postgres.rs"]
-#[expect(dead_code, reason = "other tests ask more of it than this one")]
-mod postgres;
-/// What the throw-away server asks of the tests that it was written for.
-mod process {
-    pub fn not_tested(why: &str) {
-        assert!(std::env::var_os("CI").is_none(), "NOT TESTED: {why}");
-        eprintln!("\n!!! NOT TESTED: {why}\n");
-    }
-}
 
 /// Commands that are given at least.
 const COMMANDS: u64 = 3_000;
@@ -149,36 +138,12 @@ impl Door for Both<'_> {
         if request.file.is_none() && request.case.is_some() {
             self.pool.push(request.clone());
         }
-        match self.give(request, step.now.timestamp_millis()) {
-            Ok(committed) => {
-                let case = committed.loaded.case.clone();
-                let id = case.id.ok_or(SubmitError::NoCase)?;
-                let (_, rules) = self.rt.block_on(self.engines[0].read(id))?;
-                let now = consequences(rules.rules(), &case, &[], &self.accounts);
-                Ok(Ok(Played { case, events: committed.events, notices: committed.notices, deadlines: now.deadlines, work: now.work }))
-            }
-            Err(SubmitError::Refused(refusals)) => Ok(Err(refusals)),
-            Err(error) => Err(error),
-        }
+        let answer = self.give(request, step.now.timestamp_millis());
+        self.rt.block_on(played(&self.engines[0], &self.accounts, answer))
     }
 
     fn allowed(&mut self, case: &Case, now: DateTime<FixedOffset>, me: &Account) -> Result<BTreeSet<String>, SubmitError> {
-        let id = case.id.ok_or(SubmitError::NoCase)?;
-        let (_, rules) = self.rt.block_on(self.engines[0].read(id))?;
-        let outside = Outside { now, seed: [0; 32], me, accounts: &self.accounts, printable: &|_| true, log: &[] };
-        Ok(allowed(rules.rules(), case, &outside))
-    }
-}
-
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % end as u64).expect("small")
+        self.rt.block_on(permitted(&self.engines[0], &self.accounts, case, now, me))
     }
 }
 
@@ -200,12 +165,7 @@ async fn contents(engine: &Engine, columns: &str, table: &str) -> (usize, String
 #[test]
 fn both_databases_answer_alike() {
     let Some(cluster) = Cluster::start("random commands on both databases") else { return };
-    let seed = match std::env::var("HEYI_SEED") {
-        Ok(text) => text.parse().expect("HEYI_SEED is a whole number"),
-        Err(_) => u64::from(std::process::id()) ^ u64::try_from(Utc::now().timestamp_millis()).expect("after 1970"),
-    };
-    eprintln!("both databases: HEYI_SEED={seed}");
-    let (mut dice, texts) = (Dice(seed), texts());
+    let (mut dice, texts) = (Dice::new("random commands on both databases"), texts());
     let rt = Runtime::new().expect("a runtime");
     let folder = tempfile::tempdir().expect("a folder");
     let clock = Arc::new(Told::default());
@@ -227,17 +187,17 @@ fn both_databases_answer_alike() {
     while both.given < COMMANDS {
         let mut players: Vec<Player<'_>> = both.texts.scenarios.iter().map(|s| Player::new(s, &both.texts.definition, &both.texts.cast)).collect();
         while !players.is_empty() && both.given < COMMANDS {
-            let chosen = dice.below(players.len());
+            let chosen = dice.among(players.len());
             // A case that somebody else has meddled with goes its own way: what its scenario expects is not asked here.
             if players[chosen].step(&mut both).is_none_or(|step| step.is_err()) {
                 players.swap_remove(chosen);
             }
             if !both.pool.is_empty() && dice.below(2) == 0 {
-                let mut request = both.pool[dice.below(both.pool.len())].clone();
-                let case = both.cases.iter().nth(dice.below(both.cases.len())).map(|(id, at)| (*id, *at)).expect("a case");
+                let mut request = both.pool[dice.among(both.pool.len())].clone();
+                let case = both.cases.iter().nth(dice.among(both.cases.len())).map(|(id, at)| (*id, *at)).expect("a case");
                 request.case = Some(case.0);
                 if dice.below(3) == 0 {
-                    request.me = both.accounts[dice.below(both.accounts.len())].clone();
+                    request.me = both.accounts[dice.among(both.accounts.len())].clone();
                 }
                 let later = i64::try_from(dice.below(4) * dice.below(86_400_000)).expect("a few days");
                 drop(both.give(request, case.1 + later));
