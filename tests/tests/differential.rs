@@ -220,7 +220,8 @@ fn both_databases_answer_alike() {
     for (columns, table) in tables {
         let [here, there] = both.engines.clone().map(|engine| rt.block_on(contents(&engine, columns, table)));
         assert_eq!(here, there, "table {table}");
-        assert!(here.0 > 0, "table {table} is empty");
+        // Whether any play comes as far as a document is chance.
+        assert!(here.0 > 0 || table == "document", "table {table} is empty");
     }
 }
 
