@@ -352,7 +352,10 @@ fn power_cuts(name: &str, synchronous: &str) -> Option<(usize, usize)> {
 fn power_cuts_on_sqlite() {
     let Some((acknowledged, lost)) = power_cuts("power cuts on SQLite", "FULL") else { return };
     assert!(acknowledged > 0 && lost == 0, "{lost} acknowledged commands were lost");
-    // The twin that does not wait for the disk loses, and this test sees it.
+    // The twin that does not wait for the disk loses, and this test sees it. A release build has no place to plant it.
+    if !cfg!(debug_assertions) {
+        return;
+    }
     let Some((_, lost)) = power_cuts("power cuts on a twin", "NORMAL") else { return };
     assert!(lost > 0, "the twin has lost nothing: this test would not notice a loss");
 }
