@@ -219,8 +219,10 @@ impl Store {
         });
         // What a torn connection may hold at the server, it holds for this long at most (a statement, an open transaction).
         let limits = [("statement_timeout", STATEMENT_SECONDS), ("idle_in_transaction_session_timeout", SILENT_SECONDS)];
-        // A command is one long statement over few rows: to compile it costs more than to run it.
-        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))).options([("jit", "off")]));
+        // A command is one long statement over few rows: to compile it costs more than to run it, and a plan that was made once for all,
+        // while the tables were young, may take three times as long as one made for these rows.
+        let plans = [("jit", "off"), ("plan_cache_mode", "force_custom_plan")];
+        options.map_sqlx_postgres_opts(move |o| o.options(limits.map(|(name, seconds)| (name, format!("{seconds}s")))).options(plans));
         Ok(Self { db: Database::connect(options).await? })
     }
 
