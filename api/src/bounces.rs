@@ -1,5 +1,5 @@
-//! The folder into which messages about undelivered letters are put, and what follows from them. A mailbox, if one is set,
-//! is emptied into the same folder.
+//! The folder into which messages about undelivered letters are put, and what follows from them. What is unread in a
+//! mailbox, if one is set, is fetched into the same folder.
 //!
 //! A letter that bounced is marked, and one that must be served stays somebody's work: its service is written down as
 //! bounced, by the same road as every command. A letter that is only late is marked and nothing else. Each message is

@@ -92,7 +92,8 @@ pub async fn run_with(app: App, listener: TcpListener, stop: impl Future<Output 
     let router = rest::router(app.clone(), Arc::new(words), limits);
     let (stop_workers, stopped) = watch::channel(false);
     let hourly = tokio::spawn(proofs::run(app.clone(), stopped.clone()));
-    let fetching = tokio::spawn(bounces::fetch(app.clone(), stopped.clone()));
+    let (mailbox, until) = (app.clone(), stopped.clone());
+    let fetching = tokio::spawn(stand_up_again(move || bounces::fetch(mailbox.clone(), until.clone()), stopped.clone()));
     let told = stopped.clone();
     let working = app.clone();
     let workers = tokio::spawn(stand_up_again(move || deliver::run(working.clone(), stopped.clone()), told));
