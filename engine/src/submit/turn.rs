@@ -11,12 +11,12 @@ use crate::case::migrate;
 use crate::case::refusal::{Code, Refusal, Refusals};
 use crate::case::{Account, Case, sha256};
 use crate::ids::{CaseId, uuid_v7};
-use crate::store::StoreError;
 use crate::store::batch::{Batch, Inside, NotWritten};
 use crate::store::cases::{self, Loaded, as_i64};
 use crate::store::decided::Commit;
 use crate::store::rows::{answer, case, event, opening};
 use crate::store::seal::SealKey;
+use crate::store::{StoreError, ms};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -187,6 +187,10 @@ impl Engine {
             && let Some(committed) = self.answered(request, &loaded).await.map_err(failed)?
         {
             return Ok(Turn::of(committed, Some(id), false));
+        }
+        // What is due would happen before the command: whether that was answered already, as after a restart, is asked first.
+        if ground.trust == Trust::Held && request.key.is_some() && loaded.row.acts_at.is_some_and(|at| at <= ms(self.now())) {
+            return Err(NotWritten::Answered);
         }
         if !tentative.changes(id) {
             batch.versions.insert(id.to_string(), loaded.row.version);
