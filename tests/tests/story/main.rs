@@ -45,6 +45,7 @@ chapters! {
     what_waits_together_is_written_together,
     one_that_fails_spoils_nobody_elses_answer,
     while_the_clock_is_not_believed_nothing_falls_due,
+    what_comes_again_after_a_restart_is_answered_before_the_clock_acts,
 }
 
 /// Tells all chapters, or those that `HEYI_CHAPTER` is part of, and then says which failed.

@@ -1,6 +1,6 @@
 //! Chapters about time: what fell due while nobody asked, a lease that ended, a clock that is not believed.
 
-use super::stage::{Home, Stage, changed, outline, refused};
+use super::stage::{Home, Stage, changed, engine_on, outline, refused};
 use super::texts::beginning;
 use heyi_engine::case::event::{Event, What};
 use heyi_engine::case::refusal::Code;
@@ -138,4 +138,20 @@ pub fn while_the_clock_is_not_believed_nothing_falls_due(home: &Home) {
     let then = stage.submit(stage.passes(case)).expect("the clock acts");
     assert!(fired(&then.events) >= 1, "what fell due is forgotten");
     assert!(stage.chain(case).is_ok());
+}
+
+/// After a restart nobody remembers which keys were used. A command that comes again is answered all the same before the clock lets
+/// anything happen that is due.
+pub fn what_comes_again_after_a_restart_is_answered_before_the_clock_acts(home: &Home) {
+    let stage = Stage::new(home);
+    stage.clock.set("2026-03-02T09:00:00+08:00");
+    let case = stage.open("");
+    stage.submit(stage.request("clerk", Some(case), "matter.take", json!({"lead": stage.me("clerk").id}))).expect("a lead is named");
+    let wait = Request { key: Some("wait".to_owned()), ..stage.request("clerk", Some(case), "matter.wait", json!({})) };
+    let told = stage.submit(wait.clone()).expect("a reply is awaited");
+    let due = told.loaded.row.acts_at.expect("something falls due");
+    stage.clock.0.store(due + 1, Ordering::SeqCst);
+    let restarted = stage.wait(engine_on(&stage.url, &stage.master, &stage.clock, &stage.policy));
+    let again = stage.wait(restarted.submit(wait)).expect("it is answered again");
+    assert_eq!((again.repeated, again.loaded.row.version), (true, told.loaded.row.version), "the clock acted first");
 }
